@@ -1,0 +1,124 @@
+"""Outwards: give every statistic, at any depth of loops, as a variable of the outer graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aesara.graph.basic import Apply, Variable, ancestors
+
+from bnrewrite.graphs import Memo, clone_node, rebuild
+from bnrewrite.marks import Exported, Moments, Path, Statistic, Steps
+from bnrewrite.scans import Loop, hold_last_step, is_loop, is_while_loop, outside_of
+from bnrewrite.survey import Scope, place, survey
+
+
+_Key = Statistic | Moments | Steps
+
+
+def export_statistics(outputs: Variable | Sequence[Variable]) -> Exported:
+    """Build a graph that computes every batch statistic that `outputs` need.
+
+    Each loop that holds statistics is built anew once, with its statistics as additional outputs
+    (nit-sots), and whatever depends on it reads the new one. The graph of `outputs` stays as it is.
+
+    Parameters
+    ----------
+    outputs : Variable or sequence of Variable
+        Outputs of a training graph, with marked statistics.
+
+    Returns
+    -------
+    dict of Statistic to Variable
+        In order of computation. The value of a statistic inside loops has a leading time axis for
+        each, outermost first, in the order in which the loop takes its steps.
+
+    Raises
+    ------
+    ValueError
+        If there is no statistic, one that can't be exported, or a loop inside another one whose
+        number of steps changes from step to step of that.
+
+    Examples
+    --------
+    >>> import aesara.tensor as at
+    >>> from bnrewrite import export_statistics, mark_statistic
+    >>> x = at.matrix("x")
+    >>> exported = export_statistics(x - mark_statistic(x.mean(axis=0), "mean"))
+    >>> [statistic.name for statistic in exported]
+    ['mean']
+    """
+    values = _export(survey([outputs] if isinstance(outputs, Variable) else outputs), {})
+    exported = Exported({key: v for key, v in values.items() if isinstance(key, Statistic)})
+    exported.counts = {key: v for key, v in values.items() if isinstance(key, Moments)}
+    exported.steps = {key.path: v for key, v in values.items() if isinstance(key, Steps)}
+    return exported
+
+
+def _export(scope: Scope, memo: Memo) -> dict[_Key, Variable]:
+    """Rebuild the graph of `scope` into `memo`; return what it holds, as variables of it."""
+    values: dict[_Key, Variable] = {}
+
+    def rebuild_node(node: Apply, inputs: list[Variable]) -> Memo:
+        if node not in scope.scopes:
+            return clone_node(node, inputs)
+        inside = scope.scopes[node]
+        if is_loop(node):
+            new_outputs, inner_values = _export_from_loop(inside, inputs, scope.needed)
+        else:
+            inner_memo = dict(zip(node.op.inner_inputs, inputs, strict=True))
+            inner_values = _export(inside, inner_memo)
+            inner = zip(node.outputs, node.op.inner_outputs, strict=False)
+            new_outputs = {v: inner_memo.get(w, w) for v, w in inner if v in scope.needed}
+        values.update(inner_values)
+        return new_outputs
+
+    rebuild(scope.outputs, memo, scope.needed, rebuild_node)
+    values.update({s: memo.get(v, v) for v, s in scope.statistics.items()})
+    for node in scope.moments:
+        mean, variance = (scope.statistics.get(v) for v in node.inputs[:2])
+        if mean is not None and variance is not None:
+            values[Moments(mean, variance)] = memo.get(node.inputs[2], node.inputs[2])
+    return values
+
+
+def _export_from_loop(
+    inside: Scope, inputs: list[Variable], needed: set[Variable]
+) -> tuple[Memo, dict[_Key, Variable]]:
+    """Build a loop anew so that it returns what its body holds."""
+    node = inside.path[-1]
+    memo: Memo = {}
+    inner_values = _export(inside, memo)
+    loop = Loop(node, inputs, needed | inside.needed)
+    loop.replace_inside(memo)
+    loop.add_nit_sots(list(inner_values.values()))
+    new_outputs, added = loop.build()
+    values = dict(zip(inner_values, added, strict=True))
+    if values and any(map(is_loop, inside.path[:-1])):
+        _check_steps(inside.path)
+        if is_while_loop(node):
+            n_taken = added[0].shape[0]
+            values = {key: hold_last_step(v, loop.n_steps) for key, v in values.items()}
+            values[Steps(inside.path)] = n_taken
+    return new_outputs, values
+
+
+def _check_steps(path: Path) -> None:
+    """Refuse an inner loop whose statistics would have another number of steps at each step."""
+    n_steps = path[-1].inputs[0]
+    for i, node in reversed(list(enumerate(path[:-1]))):
+        if not is_loop(node):
+            n_steps = _outside_of_op(n_steps, node)
+            continue
+        outside = outside_of(n_steps, node)
+        if outside is None:
+            raise ValueError(
+                f"the number of steps of loop {place(path)!r} changes from one step of loop "
+                f"{place(path[: i + 1])!r} to the next, so its statistics have no common length. "
+                "Run it for the same number of steps, and mask or stop (`until`) what is too long."
+            )
+        n_steps = outside
+
+
+def _outside_of_op(variable: Variable, node: Apply) -> Variable:
+    memo = dict(zip(node.op.inner_inputs, node.inputs, strict=True))
+    return rebuild([variable], memo, set(ancestors([variable])), clone_node)[0]

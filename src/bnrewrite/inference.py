@@ -1,0 +1,251 @@
+"""From a training graph to its inference graph: the passes in a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import aesara
+import numpy as np
+from aesara.compile.sharedvalue import SharedVariable
+from aesara.graph.basic import Constant, Variable, graph_inputs
+from aesara.raise_op import CheckAndRaise
+from aesara.tensor.type import TensorType
+from numpy.typing import ArrayLike
+
+from bnrewrite.estimate import Batch, Estimator
+from bnrewrite.export import export_statistics
+from bnrewrite.marks import Statistic
+from bnrewrite.population import Population
+from bnrewrite.replace import replace_statistics
+
+_require_estimate = CheckAndRaise(
+    RuntimeError,
+    "There are no population statistics yet: call `estimate` or `assign` of the InferenceGraph.",
+)
+
+
+def get_inference_graph(
+    inputs: Sequence[Variable],
+    batch_outputs: Variable | Sequence[Variable],
+    estimation_batches: Iterable[Batch],
+    *,
+    mode: Any = None,
+    progress: bool = False,
+) -> Variable | list[Variable]:
+    """Build the graph that predicts with population statistics, estimated from batches.
+
+    Parameters
+    ----------
+    inputs : sequence of Variable
+        The inputs that `batch_outputs` are computed from.
+    batch_outputs : Variable or sequence of Variable
+        Outputs of the training graph, whose batch statistics are marked.
+    estimation_batches : iterable of batches
+        Batches of training data, read once. A batch is a dict by name of the inputs, a dict by
+        input, or a tuple in the order of `inputs`.
+    mode : str or Mode, optional
+        How to compile the function that estimates, as for `aesara.function`.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    Variable or list of Variable
+        What `batch_outputs` become, as one variable or as a list. They read the same inputs and
+        parameters; `batch_outputs` themselves stay as they are.
+
+    Raises
+    ------
+    ValueError, TypeError, RuntimeError
+        If there is no correct inference graph, or no estimate; as `InferenceGraph` and its
+        `estimate` do.
+
+    Examples
+    --------
+    >>> import aesara, aesara.tensor as at, numpy as np
+    >>> from bnrewrite import get_inference_graph, mark_statistic
+    >>> x = at.dmatrix("x")
+    >>> y = x - mark_statistic(x.mean(axis=0), "mean")
+    >>> y = get_inference_graph([x], y, [{"x": np.zeros((2, 1))}, {"x": np.ones((3, 1))}])
+    >>> aesara.function([x], y, mode="FAST_COMPILE")(np.ones((1, 1)))
+    array([[0.5]])
+    """
+    graph = InferenceGraph(inputs, batch_outputs, mode=mode)
+    graph.estimate(estimation_batches, progress=progress)
+    return graph.outputs
+
+
+class InferenceGraph:
+    """The inference graph of a training graph, with population statistics that can be changed.
+
+    The population statistics live in shared variables: a function compiled from `outputs` computes
+    with the latest ones, whatever their number of steps. Before there are any, it raises.
+
+    Parameters
+    ----------
+    inputs : sequence of Variable
+        The inputs that `batch_outputs` are computed from.
+    batch_outputs : Variable or sequence of Variable
+        Outputs of the training graph, whose batch statistics are marked. Updates of random streams
+        in loops can be among them.
+    mode : str or Mode, optional
+        How to compile the function that estimates, as for `aesara.function`.
+
+    Attributes
+    ----------
+    statistics : tuple of Statistic
+        The marked statistics that the outputs need, in order of computation.
+    outputs : Variable or list of Variable
+        What `batch_outputs` become.
+
+    Raises
+    ------
+    ValueError
+        If no statistic is found, one can't be replaced, or `inputs` do not cover the graph.
+    TypeError
+        If an input or output is not a variable, or a statistic not a floating-point tensor.
+    RuntimeError
+        If Aesara has compiled a nested loop in place, so that marks may be gone.
+
+    Examples
+    --------
+    >>> import aesara, aesara.tensor as at, numpy as np
+    >>> from bnrewrite import InferenceGraph, mark_statistic
+    >>> x = at.dmatrix("x")
+    >>> graph = InferenceGraph([x], x - mark_statistic(x.mean(axis=0), "mean"))
+    >>> predict = aesara.function([x], graph.outputs, mode="FAST_COMPILE")
+    >>> population = graph.estimate([{"x": np.zeros((2, 1))}, {"x": np.ones((3, 1))}])
+    >>> predict(np.ones((1, 1)))
+    array([[0.5]])
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[Variable],
+        batch_outputs: Variable | Sequence[Variable],
+        *,
+        mode: Any = None,
+    ) -> None:
+        self._inputs, self._mode = list(inputs), mode
+        outputs = [batch_outputs] if isinstance(batch_outputs, Variable) else list(batch_outputs)
+        _check_coverage(self._inputs, outputs)
+        self._exported = export_statistics(outputs)
+        self.statistics: tuple[Statistic, ...] = tuple(self._exported)
+        self._shared = {s: _shared(s) for s in self.statistics}
+        self._is_estimated = aesara.shared(np.int8(0), name="is_estimated")
+        values = {s: _require_estimate(v, self._is_estimated) for s, v in self._shared.items()}
+        self.outputs: Variable | list[Variable] = replace_statistics(batch_outputs, values)
+        self._estimator: Estimator | None = None
+        self._population: Population | None = None
+
+    @property
+    def population(self) -> Population | None:
+        """The population statistics of the last estimate, or those assigned since."""
+        return self._population
+
+    def estimate(self, batches: Iterable[Batch], *, progress: bool = False) -> Population:
+        """Average the statistics over `batches`, and use the result from now on.
+
+        The first call compiles the function that estimates; it reads the parameters as they are at
+        the time of a call. If anything goes wrong, the population stays as it was.
+
+        Parameters
+        ----------
+        batches : iterable of batches
+            Read once. A batch is a dict by name of the inputs, a dict by input, or a tuple in the
+            order of the inputs. Each counts once, whatever its size and lengths.
+        progress : bool
+            Whether to show a progress bar.
+
+        Returns
+        -------
+        Population
+
+        Raises
+        ------
+        ValueError
+            If there are no batches, a batch lacks an input or has an unknown one, a loop took no
+            step, the shape of a statistic differs between batches other than in time, or a
+            statistic is not finite.
+        RuntimeError
+            If anything else goes wrong with a batch; the cause is chained.
+        """
+        if self._estimator is None:
+            self._estimator = Estimator(self._inputs, self._exported, mode=self._mode)
+        population = self._estimator.estimate(batches, progress=progress)
+        self.assign(population)
+        return population
+
+    def assign(self, population: Mapping[str, ArrayLike]) -> None:
+        """Use other population statistics from now on.
+
+        Parameters
+        ----------
+        population : Population, or mapping of str to array
+            A value for each name in `statistics`, with axes (T_1, ..., T_depth, *axes of the
+            statistic). Any T_i will do; past the end the last step is repeated.
+
+        Raises
+        ------
+        ValueError
+            If anything is missing, unexpected, of the wrong shape or not finite. All of it is
+            listed, and nothing is assigned.
+        """
+        names = {s.name: s for s in self.statistics}
+        arrays = {s: np.asarray(population[n]) for n, s in names.items() if n in population}
+        problems = [f"missing: {name}" for name in names if name not in population]
+        problems += [f"unexpected: {name}" for name in population if name not in names]
+        problems += [p for s, array in arrays.items() if (p := _misfit(s, array))]
+        if problems:
+            raise ValueError(
+                "the population does not fit the graph, and nothing was assigned:\n  "
+                + "\n  ".join(problems)
+            )
+        for statistic, array in arrays.items():
+            self._shared[statistic].set_value(array.astype(statistic.variable.dtype))
+        self._is_estimated.set_value(np.int8(1))
+        self._population = population if isinstance(population, Population) else None
+
+
+def _check_coverage(inputs: list[Variable], outputs: list[Variable]) -> None:
+    for variable in (*inputs, *outputs):
+        if not isinstance(variable, Variable):
+            raise TypeError(f"inputs and outputs must be variables, and {variable!r} is none.")
+    computed = [str(v) for v in inputs if v.owner is not None or isinstance(v, SharedVariable)]
+    if computed:
+        raise ValueError(f"inputs must not be computed, or shared variables: {computed}.")
+    known = set(inputs)
+    missing = [
+        str(v)
+        for v in graph_inputs(outputs)
+        if v not in known and not isinstance(v, SharedVariable | Constant)
+    ]
+    if missing:
+        raise ValueError(f"the outputs depend on variables that are not among inputs: {missing}.")
+
+
+def _shared_type(statistic: Statistic) -> TensorType:
+    shape = (*[None] * statistic.depth, *statistic.variable.type.shape)
+    return TensorType(statistic.variable.dtype, shape)
+
+
+def _shared(statistic: Statistic) -> SharedVariable:
+    """A shared variable for the population value, with an empty one to begin with."""
+    shape = [1] * statistic.depth + [n or 0 for n in statistic.variable.type.shape]
+    empty = np.zeros(shape, dtype=statistic.variable.dtype)
+    return aesara.shared(empty, name=statistic.name, shape=_shared_type(statistic).shape)
+
+
+def _misfit(statistic: Statistic, array: np.ndarray[Any, Any]) -> str | None:
+    """What is wrong with a population value, if anything."""
+    expected = _shared_type(statistic).shape
+    fits = array.ndim == len(expected) and all(
+        n in (None, m) for n, m in zip(expected, array.shape, strict=True)
+    )
+    if not fits or 0 in array.shape[: statistic.depth]:
+        wanted = tuple("?" if n is None else n for n in expected)
+        return f"wrong shape: {statistic.name} is {array.shape}, expected {wanted}"
+    if not np.issubdtype(array.dtype, np.number) or not np.isfinite(array).all():
+        return f"not finite numbers: {statistic.name}"
+    return None

@@ -1,0 +1,123 @@
+"""Inwards: put population statistics in the place of the batch statistics, inside loops too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from aesara.graph.basic import Apply, Variable
+from aesara.tensor.type import TensorType
+
+from bnrewrite.graphs import Memo, clone_node, rebuild
+from bnrewrite.marks import BatchMoments, Statistic
+from bnrewrite.scans import Loop, hold_last_step, is_loop
+from bnrewrite.survey import Scope, survey
+
+def replace_statistics(
+    outputs: Variable | Sequence[Variable], values: Mapping[Statistic, Variable]
+) -> Variable | list[Variable]:
+    """Clone the graph of `outputs` with `values` in the place of its batch statistics.
+
+    A loop gets the values of its statistics as additional sequences, gathered once in front of it;
+    past the last step of a value, that step is repeated. The graph of `outputs` stays as it is.
+
+    Parameters
+    ----------
+    outputs : Variable or sequence of Variable
+        Outputs of a training graph, with marked statistics.
+    values : mapping of Statistic to Variable
+        A value for each statistic that `outputs` need, as `export_statistics` lists them, with
+        axes (T_1, ..., T_depth, *axes of the statistic).
+
+    Returns
+    -------
+    Variable or list of Variable
+        What `outputs` become. An `OpFromGraph` with statistics inside becomes part of the graph
+        around it, so that gradients of it are those of its graph.
+
+    Raises
+    ------
+    ValueError
+        If a statistic has no value, or a value no statistic.
+    TypeError
+        If a value has another number of axes or another dtype than its statistic.
+
+    Examples
+    --------
+    >>> import aesara.tensor as at
+    >>> from bnrewrite import export_statistics, mark_statistic, replace_statistics
+    >>> x = at.matrix("x")
+    >>> y = x - mark_statistic(x.mean(axis=0), "mean")
+    >>> (statistic,) = export_statistics(y)
+    >>> at_test_time = replace_statistics(y, {statistic: at.vector("population_mean")})
+    """
+    outputs_list = [outputs] if isinstance(outputs, Variable) else list(outputs)
+    scope = survey(outputs_list)
+    _check_values(scope, values)
+    replaced = _replace(scope, outputs_list, dict(values), {})
+    return replaced[0] if isinstance(outputs, Variable) else replaced
+
+
+def _check_values(scope: Scope, values: Mapping[Statistic, Variable]) -> None:
+    statistics = dict.fromkeys(scope.all_statistics())
+    missing = [s.name for s in statistics if s not in values]
+    unknown = [s.name for s in values if s not in statistics]
+    if missing or unknown:
+        raise ValueError(
+            f"statistics without a value: {missing}; values for statistics that are not in the "
+            f"graph of the outputs: {unknown}. Pass the outputs that they were exported from."
+        )
+    for statistic in statistics:
+        value, ndim = values[statistic], statistic.depth + statistic.variable.ndim
+        if value.ndim != ndim or value.dtype != statistic.variable.dtype:
+            raise TypeError(
+                f"the value of {statistic.name!r} must have {ndim} axes ({statistic.depth} of time)"
+                f" and dtype {statistic.variable.dtype}, and is of type {value.type}."
+            )
+
+
+def _replace(
+    scope: Scope, outputs: Sequence[Variable], values: dict[Statistic, Variable], memo: Memo
+) -> list[Variable]:
+    """Rebuild `outputs` of the graph of `scope`, with `values` of the depth of this graph."""
+    for variable, statistic in scope.statistics.items():
+        memo[variable] = variable.type.filter_variable(values[statistic])
+
+    def rebuild_node(node: Apply, inputs: list[Variable]) -> Memo:
+        if isinstance(node.op, BatchMoments):
+            return dict(zip(node.outputs, inputs, strict=False))
+        if node not in scope.scopes:
+            return clone_node(node, inputs)
+        inside = scope.scopes[node]
+        if is_loop(node):
+            return _replace_in_loop(inside, inputs, values, scope.needed)
+        inner_memo = dict(zip(node.op.inner_inputs, inputs, strict=True))
+        wanted = [v for v in node.outputs if v in scope.needed]
+        inner = [node.op.inner_outputs[v.index] for v in wanted]
+        return dict(zip(wanted, _replace(inside, inner, values, inner_memo), strict=True))
+
+    return rebuild(outputs, memo, scope.needed, rebuild_node)
+
+
+def _replace_in_loop(
+    inside: Scope,
+    inputs: list[Variable],
+    values: dict[Statistic, Variable],
+    needed: set[Variable],
+) -> Memo:
+    """Build a loop anew so that it gets the values of the statistics in its body."""
+    node = inside.path[-1]
+    loop = Loop(node, inputs, needed | inside.needed)
+    statistics = list(inside.all_statistics())
+    outer = [hold_last_step(values[s], loop.n_steps) for s in statistics]
+    inner = [_step_type(s, v.ndim - 1)() for s, v in zip(statistics, outer, strict=True)]
+    memo: Memo = {}
+    _replace(inside, inside.outputs, dict(zip(statistics, inner, strict=True)), memo)
+    loop.replace_inside(memo)
+    loop.add_sequences(outer, inner)
+    return loop.build()[0]
+
+
+def _step_type(statistic: Statistic, ndim: int) -> TensorType:
+    """The type of a value within a loop, with `ndim` axes, of which the first are time axes."""
+    shape = statistic.variable.type.shape
+    return TensorType(statistic.variable.dtype, (*[None] * (ndim - len(shape)), *shape))

@@ -1,0 +1,204 @@
+"""The layout of Scan, which is nobody else's business."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import aesara.tensor as at
+from aesara.graph.basic import Apply, Variable, ancestors, graph_inputs
+from aesara.graph.rewriting.utils import rewrite_graph
+from aesara.scan.op import Scan
+from aesara.scan.utils import ScanArgs
+from aesara.tensor.shape import Shape_i
+
+from bnrewrite.graphs import Memo, clone_node, rebuild
+
+_STATES = ("mit_sot", "sit_sot", "shared")
+
+
+def is_loop(node: Apply) -> bool:
+    """Whether `node` is a Scan."""
+    return isinstance(node.op, Scan)
+
+
+def is_while_loop(node: Apply) -> bool:
+    """Whether `node` is a Scan that may stop before its last step."""
+    return isinstance(node.op, Scan) and node.op.info.as_while
+
+
+def is_derivative(node: Apply) -> bool:
+    """Whether `node` is a loop that Aesara made to differentiate another one."""
+    return isinstance(node.op, Scan) and (
+        node.op.info.n_mit_mot > 0 or str(node.op.name).startswith(("grad_of_", "rop_of_"))
+    )
+
+
+class LoopBoundary:
+    """Which inner and outer variables of a loop belong together.
+
+    Attributes
+    ----------
+    always_inside, always_outside : list of Variable
+        What any step needs of the body (the condition to stop), and any loop from outside (the
+        number of steps).
+    """
+
+    def __init__(self, node: Apply) -> None:
+        self._node = node
+        self._maps = node.op.get_oinp_iinp_iout_oout_mappings()
+        self._index = {v: i for i, v in enumerate(node.op.inner_inputs)}
+        self.always_inside = list(node.op.inner_outputs[-1:]) if is_while_loop(node) else []
+        self.always_outside = [node.inputs[0]]
+
+    def inside(self, output: Variable) -> list[Variable]:
+        """What the body returns for an output of the loop."""
+        indices = self._maps["inner_out_from_outer_out"][output.index]
+        return [self._node.op.inner_outputs[i] for i in indices]
+
+    def outside(self, output: Variable) -> list[Variable]:
+        """What an output of the loop is started from."""
+        return [self._node.inputs[self._maps["outer_inp_from_outer_out"][output.index]]]
+
+    def behind(self, inner_input: Variable) -> list[Variable]:
+        """Where an input of the body comes from: an outer input and, for a state, its output."""
+        index = self._index[inner_input]
+        output = self._maps["outer_out_from_inner_inp"][index]
+        state = [self._node.outputs[output]] if output >= 0 else []
+        return [self._node.inputs[self._maps["outer_inp_from_inner_inp"][index]], *state]
+
+    def has_inner_input(self, variable: Variable) -> bool:
+        """Whether `variable` is an input of the body."""
+        return variable in self._index
+
+
+class Loop:
+    """A loop taken apart, to be changed and put together again as a new node.
+
+    Parameters
+    ----------
+    node : Apply
+        The old loop, which stays as it is.
+    inputs : list of Variable
+        The new outer inputs, one for each of `node`.
+    needed : collection of Variable
+        Outer outputs and inner inputs to keep.
+    """
+
+    def __init__(self, node: Apply, inputs: list[Variable], needed: Collection[Variable]) -> None:
+        self._op = node.op
+        # clone=False: marked variables must stay the objects that were found.
+        self._args = ScanArgs(
+            inputs, node.outputs, node.op.inner_inputs, node.op.inner_outputs, node.op.info, False
+        )
+        self._prune(needed)
+        self._old_outputs = list(self._args.outer_outputs)
+
+    @property
+    def n_steps(self) -> Variable:
+        """The number of steps, at the most if it is a while-loop."""
+        return self._args.n_steps
+
+    @property
+    def inner_outputs(self) -> list[Variable]:
+        """What the body returns."""
+        return list(self._args.inner_outputs)
+
+    def _prune(self, needed: Collection[Variable]) -> None:
+        """Leave out what no needed output depends on, so that nothing upstream need be kept."""
+        args = self._args
+        for kind in ("seqs", "non_seqs"):
+            self._keep(kind, [v in needed for v in getattr(args, f"inner_in_{kind}")])
+        for kind in (*_STATES, "nit_sot"):
+            kept = [v in needed for v in getattr(args, f"outer_out_{kind}")]
+            if kind == "mit_sot":
+                args.mit_sot_in_slices = _kept(args.mit_sot_in_slices, kept)
+            self._keep(kind, kept)
+
+    def _keep(self, kind: str, kept: list[bool]) -> None:
+        for side in ("outer_in", "inner_in", "inner_out", "outer_out"):
+            name = f"{side}_{kind}"
+            if hasattr(self._args, name):
+                setattr(self._args, name, _kept(getattr(self._args, name), kept))
+
+    def replace_inside(self, memo: Memo) -> None:
+        """Make the body return what `memo` holds for what it returns now."""
+        for kind in (*_STATES, "nit_sot"):
+            name = f"inner_out_{kind}"
+            setattr(self._args, name, [memo.get(v, v) for v in getattr(self._args, name)])
+        self._args.cond = [memo.get(v, v) for v in self._args.cond]
+
+    def add_nit_sots(self, inner: Sequence[Variable]) -> None:
+        """Make the body return `inner` for each step too."""
+        self._args.inner_out_nit_sot = [*self._args.inner_out_nit_sot, *inner]
+        self._args.outer_in_nit_sot = [*self._args.outer_in_nit_sot, *[self.n_steps] * len(inner)]
+
+    def add_sequences(self, outer: Sequence[Variable], inner: Sequence[Variable]) -> None:
+        """Give each step of `outer` to the body as `inner`."""
+        self._args.outer_in_seqs = [*self._args.outer_in_seqs, *outer]
+        self._args.inner_in_seqs = [*self._args.inner_in_seqs, *inner]
+
+    def build(self) -> tuple[dict[Variable, Variable], list[Variable]]:
+        """Make the new node.
+
+        Returns
+        -------
+        outputs : dict
+            From the outputs kept of the old node to those of the new one.
+        nit_sots : list of Variable
+            What was added by `add_nit_sots`.
+        """
+        args, old = self._args, self._op
+        op = Scan(
+            args.inner_inputs,
+            args.inner_outputs,
+            args.info,
+            mode=old.mode,
+            truncate_gradient=old.truncate_gradient,
+            name=old.name,
+            profile=old.profile,
+            allow_gc=old.allow_gc,
+            strict=old.strict,
+        )
+        # make_node: calling an op with a single output returns it without a list.
+        new = op.make_node(*args.outer_inputs).outputs
+        n_shared, n_kept = len(args.outer_out_shared), len(self._old_outputs)
+        n_added = len(new) - n_kept
+        first_added = n_kept - n_shared
+        added = new[first_added : first_added + n_added]
+        kept = new[:first_added] + new[first_added + n_added :]
+        return dict(zip(self._old_outputs, kept, strict=True)), added
+
+
+def _kept(items: Sequence[Variable], kept: list[bool]) -> list[Variable]:
+    return [item for item, keep in zip(items, kept, strict=True) if keep]
+
+
+def hold_last_step(values: Variable, n_steps: Variable) -> Variable:
+    """The first `n_steps` of `values`, the last one repeated where there are fewer."""
+    return values[at.minimum(at.arange(n_steps), values.shape[0] - 1)]
+
+
+def outside_of(variable: Variable, node: Apply) -> Variable | None:
+    """`variable` of the body of the loop `node`, computed outside of the loop.
+
+    Returns
+    -------
+    Variable or None
+        None if the value may change from step to step. What depends only on non-sequences, and on
+        the shapes of sequences and states, does not.
+    """
+    # A rewrite, on a copy, expresses shapes within the body by the shapes of its inputs.
+    variable = rewrite_graph(variable, include=("ShapeOpt", "canonicalize"), clone=True)
+    boundary = LoopBoundary(node)
+    memo = {v: boundary.behind(v)[0] for v in node.op.inner_non_seqs(node.op.inner_inputs)}
+    for length in _lengths(variable):
+        (inner,) = length.owner.inputs
+        if boundary.has_inner_input(inner) and inner not in memo:
+            memo[length] = boundary.behind(inner)[0].shape[length.owner.op.i + 1]
+    if any(boundary.has_inner_input(v) and v not in memo for v in graph_inputs([variable], memo)):
+        return None
+    return rebuild([variable], memo, set(ancestors([variable])), clone_node)[0]
+
+
+def _lengths(variable: Variable) -> list[Variable]:
+    return [v for v in ancestors([variable]) if v.owner and isinstance(v.owner.op, Shape_i)]

@@ -1,0 +1,133 @@
+"""Averages of arrays whose leading axes (of time) differ in length. NumPy only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+def pad_edge(values: Array, lengths: tuple[int, ...]) -> Array:
+    """Repeat the last step of each leading axis of `values` until it is of one of `lengths`."""
+    for axis, length in enumerate(lengths):
+        if values.shape[axis] < length:
+            index = np.minimum(np.arange(length), values.shape[axis] - 1)
+            values = values.take(index, axis=axis)
+    return values
+
+
+def pad_zero(values: Array, lengths: tuple[int, ...]) -> Array:
+    """Append zeros to the leading axes of `values` until they are of `lengths`."""
+    padding = [(0, max(0, n - m)) for n, m in zip(lengths, values.shape, strict=False)]
+    if not any(after for _, after in padding):
+        return values
+    return np.pad(values, [*padding, *[(0, 0)] * (values.ndim - len(padding))])
+
+
+def common_lengths(a: Array, b: Array, n_time_axes: int) -> tuple[int, ...]:
+    """The greater of the lengths of two arrays on each time axis."""
+    return tuple(map(max, a.shape[:n_time_axes], b.shape[:n_time_axes]))
+
+
+def hold(values: Array, reached: Mask) -> Array:
+    """Replace the steps of `values` that were not `reached` by the last one before that was.
+
+    Where there is none before, the first one behind is taken. Inner time axes are filled first,
+    then whole steps of the outer ones.
+
+    Parameters
+    ----------
+    values : ndarray
+        With axes (T_1, ..., T_depth, *axes of the statistic).
+    reached : ndarray of bool
+        With axes (T_1, ..., T_depth); true somewhere.
+    """
+    if reached.all():
+        return values
+    for axis in reversed(range(reached.ndim)):
+        steps = np.arange(reached.shape[axis]).reshape(-1, *[1] * (reached.ndim - axis - 1))
+        source = np.maximum.accumulate(np.where(reached, steps, -1), axis=axis)
+        source = np.where(source < 0, reached.argmax(axis=axis, keepdims=True), source)
+        index = source.reshape(source.shape + (1,) * (values.ndim - reached.ndim))
+        values = np.take_along_axis(values, index, axis=axis)
+        reached = np.broadcast_to(reached.any(axis=axis, keepdims=True), reached.shape)
+    return values
+
+
+@dataclass
+class VarlenMean:
+    """The sum of arrays that are edge-padded to a common length, as far as it is known.
+
+    Padding the sum equals padding every array, so that nothing else need be kept.
+    """
+
+    n_time_axes: int
+    total: Array
+    n: int = 0
+
+    def add(self, values: Array) -> None:
+        """Count `values` once."""
+        self._add(values, 1)
+
+    def merge(self, other: VarlenMean) -> None:
+        """Count all that `other` has counted."""
+        self._add(other.total, other.n)
+
+    def _add(self, total: Array, n: int) -> None:
+        if self.n == 0:
+            self.total, self.n = np.array(total, dtype=np.float64), n
+        elif n:
+            lengths = common_lengths(self.total, total, self.n_time_axes)
+            self.total = pad_edge(self.total, lengths)
+            self.total += pad_edge(total, lengths)
+            self.n += n
+
+    @property
+    def mean(self) -> Array:
+        """The mean, as long as the longest array."""
+        return self.total / self.n
+
+
+@dataclass
+class VarlenMoments:
+    """Mean and squared deviations, weighted, for each step of those that have reached it.
+
+    Merged by the parallel update of Chan, Golub and LeVeque (1979), without a difference of large
+    squares.
+
+    Attributes
+    ----------
+    weight, mean, deviations : ndarray
+        Sum of the weights, weighted mean, and weighted sum of squared deviations from it.
+    """
+
+    n_time_axes: int
+    weight: Array
+    mean: Array
+    deviations: Array
+
+    def add(self, weight: Array, mean: Array, deviations: Array) -> None:
+        """Merge with other moments; steps with weight 0 do not count."""
+        lengths = common_lengths(self.mean, mean, self.n_time_axes)
+        mine = [pad_zero(a, lengths) for a in (self.weight, self.mean, self.deviations)]
+        theirs = [pad_zero(a, lengths) for a in (weight, mean, deviations)]
+        total = mine[0] + theirs[0]
+        share = np.divide(theirs[0], total, out=np.zeros_like(total), where=total > 0)
+        delta = theirs[1] - mine[1]
+        self.weight, self.mean = total, mine[1] + delta * share
+        self.deviations = mine[2] + theirs[2] + np.square(delta) * mine[0] * share
+
+    def merge(self, other: VarlenMoments) -> None:
+        """Merge with what `other` has seen."""
+        self.add(other.weight, other.mean, other.deviations)
+
+    @property
+    def variance(self) -> Array:
+        """The mean squared deviation; 0 where there is no weight."""
+        out = np.zeros_like(self.deviations)
+        weight = np.broadcast_to(self.weight, out.shape)
+        return np.divide(self.deviations, weight, out=out, where=weight > 0)
