@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,11 +23,17 @@ class Encoded(NamedTuple):
     n_entities: int
 
 
-def encode(questions: Iterable[Question], vocabulary: Vocabulary) -> list[Encoded]:
+def encode(questions: Sequence[Question], vocabulary: Vocabulary) -> list[Encoded]:
     """Turn questions into numbers, words that the vocabulary lacks into `<unk>`."""
     first_word = FIRST_ENTITY + vocabulary.n_entities
     words = {word: first_word + i for i, word in enumerate(vocabulary.words)}
     words[PLACEHOLDER] = PLACE
+    most = max((len(question.entities) for question in questions), default=0)
+    if most > vocabulary.n_entities:
+        raise ValueError(
+            f"a question has {most} entities; the vocabulary has numbers for "
+            f"{vocabulary.n_entities}."
+        )
     return [_encode_one(question, words) for question in questions]
 
 

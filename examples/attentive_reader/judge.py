@@ -61,7 +61,7 @@ class Judge:
             return None
         return self.inference.estimate(map(self._arrays, batches), progress=progress)
 
-    def averaged_over_time(self, population: Population) -> Mapping[str, np.ndarray]:
+    def averaged_over_time(self, population: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The same statistics with one value for all steps of a loop."""
         return {
             statistic.name: population[statistic.name].mean(

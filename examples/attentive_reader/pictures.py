@@ -18,7 +18,7 @@ from variants import VARIANTS
 
 from bnrewrite import Population
 
-DIRECTIONS = {"forward": "tab:blue", "backward": "tab:orange"}
+DIRECTIONS = {"backward": "tab:orange", "forward": "tab:blue"}
 LINE_WIDTH = 86  # characters in a line of the picture of attention
 
 
@@ -52,7 +52,6 @@ def draw_population(population: Population) -> Figure:
     axes = figure.subplots(len(rows) + 1, 2, sharex="col")
     for column, encoder in zip(axes.T, ("passage", "query"), strict=True):
         column[0].set_title(f"{encoder} encoder")
-        column[-1].set(xlabel="step", ylabel="coverage (batches)", ylim=(0, None))
         for (direction, color), row in ((pair, row) for pair in DIRECTIONS.items() for row in rows):
             values = population[f"{encoder}_{direction}/{row}"]
             axis = column[rows.index(row)]
@@ -62,8 +61,11 @@ def draw_population(population: Population) -> Figure:
             axis.set_ylabel(row.replace(".", " "))
         for direction, color in DIRECTIONS.items():
             coverage = population.coverage[f"{encoder}_{direction}/recurrent.mean"]
-            column[-1].plot(coverage, color=color, label=direction)
-    axes[0, 0].legend()
+            width = 1.5 if direction == "forward" else 4  # one would hide the other
+            column[-1].plot(coverage, color=color, linewidth=width)
+        column[-1].set(xlabel="step", ylabel="coverage (batches)", ylim=(0, None))
+    axes[-1, -1].legend(*axes[0, 0].get_legend_handles_labels())
+    figure.suptitle("Population statistics per step: median and middle 80 % of the units")
     return figure
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,9 +13,9 @@ from judge import Judge, Predict, Score, score
 from model import FAR_BELOW
 from problem import Problem
 
-from bnrewrite import Population
-
 EVALUATED = ("valid", "test")
+
+Statistics = Mapping[str, np.ndarray]
 
 
 class Row(NamedTuple):
@@ -25,7 +25,7 @@ class Row(NamedTuple):
     scores: dict[str, Score]
 
 
-def make_rows(judge: Judge, problem: Problem, population: Population | None) -> list[Row]:
+def make_rows(judge: Judge, problem: Problem, population: Statistics | None) -> list[Row]:
     """Answer the validation and test questions under each kind of statistics."""
     full = {split: problem.evaluation_batches(split) for split in EVALUATED}
     single = {split: [one for b in full[split] for one in split_batch(b)] for split in full}
@@ -60,7 +60,7 @@ def format_table(rows: Sequence[Row], problem: Problem) -> str:
     heads += [f"{split}, longer ({is_long[split].sum()})" for split in EVALUATED]
     lines = [["statistics", *heads, "same answer", "log p apart"]]
     lines += [
-        [f"none: {name}", *_baseline(rule, problem), "", ""] for name, rule in BASELINES.items()
+        [f"baseline: {name}", *_baseline(rule, problem), "", ""] for name, rule in BASELINES.items()
     ]
     for row in rows:
         right = [row.scores[split].correct for split in EVALUATED]

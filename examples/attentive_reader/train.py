@@ -21,7 +21,7 @@ import numpy as np
 from aesara.graph.basic import graph_inputs
 from aesara.tensor.random.utils import RandomStream
 from batches import Batch
-from checkpoint import Run, Settings, file_name, load_run, population_path, save_run
+from checkpoint import Run, Settings, file_name, load_run, save_population, save_run
 from judge import Judge, score
 from model import Reader, flags
 from parameters import adam, clip_by_norm, init_parameters
@@ -73,7 +73,7 @@ class Trainer:
 
 
 def fit(run: Run, problem: Problem, trainer: Trainer, judge: Judge, path: Path) -> None:
-    """Train until the validation accuracy has not risen for `patience` epochs."""
+    """Train until the validation loss has not fallen for `patience` epochs."""
     settings = run.settings
     some = problem.estimation_batches()[: settings.estimate_batches]
     valid = problem.evaluation_batches("valid")
@@ -94,12 +94,12 @@ def fit(run: Run, problem: Problem, trainer: Trainer, judge: Judge, path: Path) 
 
 
 def best_epoch(run: Run) -> int:
-    """The epoch, from 1, with the highest validation accuracy."""
-    return int(np.argmax([facts["valid accuracy"] for facts in run.history])) + 1
+    """The epoch, from 1, with the lowest validation loss."""
+    return int(np.argmin([facts["valid loss"] for facts in run.history])) + 1
 
 
 def is_stuck(run: Run) -> bool:
-    """Whether the best epoch is more than `patience` epochs ago."""
+    """Whether the best epoch is `patience` epochs ago."""
     return bool(run.history) and run.epoch - best_epoch(run) >= run.settings.patience
 
 
@@ -122,7 +122,7 @@ def finish(run: Run, problem: Problem, trainer: Trainer, judge: Judge, path: Pat
         trainer.parameters[name].set_value(value)
     population = judge.estimate(problem.estimation_batches(), progress=True)
     if population is not None:
-        population.save(population_path(path))
+        save_population(path, population)
     print(f"best epoch: {best_epoch(run)}")
     print(format_table(make_rows(judge, problem, population), problem))
     for picture in draw_pictures(path.parent, run, judge, problem, population):

@@ -18,7 +18,7 @@ from bnrewrite.marks import Moments, Path, Statistic
 from bnrewrite.population import Estimate, Population, reached_steps
 from bnrewrite.scans import is_loop
 from bnrewrite.survey import place
-from bnrewrite.varlen import Array, Mask, hold
+from bnrewrite.varlen import Array, Mask, crop, hold
 
 Batch = Mapping[str, Any] | Mapping[Variable, Any] | Sequence[Any]
 
@@ -135,7 +135,7 @@ class Estimator:
             value = np.asarray(raw, dtype=np.float64)
             _check_shape(statistic, value, estimates.get(statistic.name), number)
             reached = _reached(statistic, value.shape, steps, counts.get(statistic), number)
-            value = hold(value, reached)
+            value, reached = crop(hold(value, reached), reached)
             _check_finite(statistic, value, number)
             checked.append((statistic, value, reached))
         for statistic, value, reached in checked:
@@ -195,9 +195,7 @@ def _names(variables: Iterable[Variable]) -> list[str]:
     return [v.name or f"<unnamed {v.type}>" for v in variables]
 
 
-def _check_shape(
-    statistic: Statistic, value: Array, before: Estimate | None, number: int
-) -> None:
+def _check_shape(statistic: Statistic, value: Array, before: Estimate | None, number: int) -> None:
     depth, shape = statistic.depth, value.shape
     if 0 in shape[:depth]:
         loop = [node for node in statistic.path if is_loop(node)][shape[:depth].index(0)]

@@ -11,7 +11,6 @@ from bnrewrite.marks import Exported, Moments, Path, Statistic, Steps
 from bnrewrite.scans import Loop, hold_last_step, is_loop, is_while_loop, outside_of
 from bnrewrite.survey import Scope, place, survey
 
-
 _Key = Statistic | Moments | Steps
 
 

@@ -106,4 +106,3 @@ def reached_steps(shape: tuple[int, ...], steps: list[tuple[int, Any]], count: A
     if count is not None:
         reached &= (count > 0).reshape(*shape, -1).any(axis=-1)
     return reached
-

@@ -12,6 +12,7 @@ from bnrewrite.marks import BatchMoments, Statistic
 from bnrewrite.scans import Loop, hold_last_step, is_loop
 from bnrewrite.survey import Scope, survey
 
+
 def replace_statistics(
     outputs: Variable | Sequence[Variable], values: Mapping[Statistic, Variable]
 ) -> Variable | list[Variable]:

@@ -58,6 +58,16 @@ def hold(values: Array, reached: Mask) -> Array:
     return values
 
 
+def crop(values: Array, reached: Mask) -> tuple[Array, Mask]:
+    """Drop the steps behind the last one that was `reached`, on each time axis of both."""
+    for axis in range(reached.ndim):
+        others = tuple(a for a in range(reached.ndim) if a != axis)
+        length = int(np.flatnonzero(reached.any(axis=others))[-1]) + 1
+        index = (slice(None),) * axis + (slice(length),)
+        values, reached = values[index], reached[index]
+    return values, reached
+
+
 @dataclass
 class VarlenMean:
     """The sum of arrays that are edge-padded to a common length, as far as it is known.
