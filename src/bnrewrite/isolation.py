@@ -38,8 +38,8 @@ def _refuse_marked_inputs(inputs: Sequence[Variable], loop_name: str | None) -> 
         if is_marked(variable):
             raise ValueError(
                 f"the mark on {label_of(variable)!r} would be lost: it is an input of the step of "
-                f"loop {loop_name or 'scan_fn'!r}, and Scan makes inner inputs of its own. Mark the "
-                "variable where it is computed, outside the loop, or mark a copy of it "
+                f"loop {loop_name or 'scan_fn'!r}, and Scan makes inner inputs of its own. Mark the"
+                " variable where it is computed, outside the loop, or mark a copy of it "
                 "(`mark_statistic(x.copy())`) inside."
             )
 

@@ -1,0 +1,192 @@
+"""Who speaks? A BN-LSTM on the JapaneseVowels series, with batch and with population statistics.
+
+The data come with `sktime`: 12 channels, 7 to 29 steps, 9 speakers, 270 series to train on and 370
+to test on. Prints a table of test accuracies, and saves a picture of the population statistics.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+os.environ.setdefault("AESARA_FLAGS", "blas__ldflags=,floatX=float32")
+
+import aesara
+import aesara.tensor as at
+import matplotlib
+import numpy as np
+from aesara.compile.sharedvalue import SharedVariable
+from aesara.graph.basic import Variable
+from tqdm import tqdm
+
+from bnrewrite import InferenceGraph, Population, batch_normalize
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+UNITS, CHANNELS, SPEAKERS = 48, 12, 9
+BATCH_SIZE, TEST_BATCH_SIZE, EPOCHS, LEARNING_RATE = 30, 74, 40, 5e-3
+MODE = os.environ.get("JV_MODE") or None
+PICTURE = Path(__file__).with_suffix(".png")
+COLOURS = {"recurrent": "#0072B2", "input": "#D55E00", "cell": "#009E73"}  # Okabe and Ito
+
+Series = list[tuple[np.ndarray, int]]
+Batch = dict[str, np.ndarray]
+Parameters = dict[str, SharedVariable]
+
+
+def load(split: str) -> Series:
+    """Read the series, (time, channel) each, and their speakers from the files of `sktime`."""
+    path = files("sktime") / "datasets" / "data" / "JapaneseVowels" / f"JapaneseVowels_{split}.ts"
+    _, _, data = path.read_text(encoding="utf-8").partition("@data\n")
+    series = []
+    for line in data.splitlines():
+        *channels, speaker = line.split(":")
+        values = np.array([channel.split(",") for channel in channels], "float32")
+        series.append((values.T, int(speaker) - 1))
+    return series
+
+
+def make_batch(series: Series) -> Batch:
+    """Pad at the end to (time, batch, channel), with a mask (time, batch)."""
+    lengths = np.array([len(values) for values, _ in series])
+    x = np.zeros((lengths.max(), len(series), CHANNELS), "float32")
+    for i, (values, _) in enumerate(series):
+        x[: len(values), i] = values
+    mask = (np.arange(len(x))[:, None] < lengths).astype("float32")
+    return {"x": x, "mask": mask, "speaker": np.array([speaker for _, speaker in series], "int32")}
+
+
+def make_batches(series: Series, size: int, order: Sequence[int] | None = None) -> list[Batch]:
+    """Cut the series into batches, in the given order."""
+    chosen = series if order is None else [series[i] for i in order]
+    return [make_batch(chosen[i : i + size]) for i in range(0, len(chosen), size)]
+
+
+def make_parameters(rng: np.random.Generator) -> Parameters:
+    """Draw orthogonal recurrent weights, and others of variance 1 / inputs; gamma is 0.1."""
+    square = [np.linalg.qr(rng.normal(size=(UNITS, UNITS)))[0] for _ in range(4)]
+    bias = np.zeros(4 * UNITS)
+    bias[UNITS : 2 * UNITS] = 1  # the forget gate
+    values = {
+        "W_h": np.concatenate(square, axis=1),
+        "W_x": rng.normal(size=(CHANNELS, 4 * UNITS)) / np.sqrt(CHANNELS),
+        "b": bias,
+        "gamma_h": np.full(4 * UNITS, 0.1),
+        "gamma_x": np.full(4 * UNITS, 0.1),
+        "gamma_c": np.full(UNITS, 0.1),
+        "beta_c": np.zeros(UNITS),
+        "W_out": rng.normal(size=(UNITS, SPEAKERS)) / np.sqrt(UNITS),
+        "b_out": np.zeros(SPEAKERS),
+    }
+    return {name: aesara.shared(v.astype("float32"), name=name) for name, v in values.items()}
+
+
+def bn_lstm(x: Variable, mask: Variable, p: Parameters) -> Variable:
+    """Last state of a BN-LSTM (Cooijmans et al. 2017); padding stays out of the statistics."""
+
+    def step(x_t: Variable, mask_t: Variable, h: Variable, c: Variable) -> tuple[Variable, ...]:
+        recurrent = batch_normalize(h @ p["W_h"], p["gamma_h"], 0, mask=mask_t, label="recurrent")
+        from_input = batch_normalize(x_t, p["gamma_x"], 0, mask=mask_t, label="input")
+        gates = recurrent + from_input + p["b"]
+        i, f, o, g = (gates[:, k * UNITS : (k + 1) * UNITS] for k in range(4))
+        c_new = at.sigmoid(f) * c + at.sigmoid(i) * at.tanh(g)
+        cell = batch_normalize(c_new, p["gamma_c"], p["beta_c"], mask=mask_t, label="cell")
+        h_new = at.sigmoid(o) * at.tanh(cell)
+        keep = at.neq(mask_t, 0)[:, None]
+        return at.switch(keep, h_new, h), at.switch(keep, c_new, c)
+
+    start = at.zeros((x.shape[1], p["W_h"].shape[0]))
+    (h, _), _ = aesara.scan(
+        step, sequences=[x @ p["W_x"], mask], outputs_info=[start, start], name="lstm"
+    )
+    return h[-1]
+
+
+def adam(loss: Variable, parameters: Sequence[SharedVariable]) -> list[tuple[Variable, Variable]]:
+    """Adam (Kingma and Ba 2015) with its usual settings, as updates."""
+    t = aesara.shared(np.float32(0))
+    rate = LEARNING_RATE * at.sqrt(1 - 0.999 ** (t + 1)) / (1 - 0.9 ** (t + 1))
+    updates = [(t, t + 1)]
+    for p, gradient in zip(parameters, at.grad(loss, list(parameters)), strict=True):
+        m, v = (aesara.shared(np.zeros_like(p.get_value())) for _ in range(2))
+        m_new, v_new = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
+        step = (rate * m_new / (at.sqrt(v_new) + 1e-8)).astype("float32")
+        updates += [(m, m_new.astype("float32")), (v, v_new.astype("float32")), (p, p - step)]
+    return updates
+
+
+def epochs(series: Series, rng: np.random.Generator) -> Iterator[Batch]:
+    """All training batches, the series in a new order in each epoch."""
+    for _ in range(EPOCHS):
+        yield from make_batches(series, BATCH_SIZE, rng.permutation(len(series)))
+
+
+def accuracy(predict: Callable[..., np.ndarray], batches: Sequence[Batch]) -> float:
+    """Which part of the series goes to the right speaker."""
+    hits = [predict(b["x"], b["mask"]).argmax(axis=1) == b["speaker"] for b in batches]
+    return float(np.concatenate(hits).mean())
+
+
+def plot(population: Population) -> None:
+    """Draw mean and variance over the units per step, and how many batches reached the step."""
+    fig, axes = plt.subplots(
+        3, 3, figsize=(10, 7), sharex=True, layout="constrained", height_ratios=[3, 3, 2]
+    )
+    for column, (label, colour) in zip(axes.T, COLOURS.items(), strict=True):
+        for ax, moment in zip(column, ("mean", "variance"), strict=False):
+            values = population[f"lstm/{label}.{moment}"]
+            steps = np.arange(1, len(values) + 1)
+            low, middle, high = np.quantile(values, [0.1, 0.5, 0.9], axis=1)
+            ax.fill_between(steps, low, high, color=colour, alpha=0.25, label="10 to 90 %")
+            ax.plot(steps, middle, color=colour, label="median of units")
+            ax.set_ylabel(f"population {moment}")
+        column[0].set_title(f"{label} term")
+        column[0].legend(fontsize="small")
+        column[2].bar(steps, population.coverage[f"lstm/{label}.mean"], color=colour)
+        column[2].set(xlabel="time step", ylabel=f"of {population.n_batches} batches")
+    fig.suptitle("Population statistics of the BN-LSTM, and the batches that reach each step")
+    fig.savefig(PICTURE, dpi=120)
+
+
+def main() -> None:
+    """Train, estimate the population statistics, and compare four ways to predict."""
+    rng = np.random.default_rng(0)
+    train_series, test_series = load("TRAIN"), load("TEST")
+    x, mask, speaker = at.tensor3("x"), at.matrix("mask"), at.ivector("speaker")
+    p = make_parameters(rng)
+    scores = bn_lstm(x, mask, p) @ p["W_out"] + p["b_out"]
+    log_likelihood = at.log(at.special.softmax(scores, axis=1))
+    loss = -log_likelihood[at.arange(speaker.shape[0]), speaker].mean()
+    train = aesara.function([x, mask, speaker], loss, updates=adam(loss, list(p.values())), mode=MODE)
+
+    with tqdm(epochs(train_series, rng), total=EPOCHS * -(-len(train_series) // BATCH_SIZE)) as bar:
+        for batch in bar:
+            bar.set_description(f"loss {float(train(**batch)):.3f}")
+
+    full = make_batches(test_series, TEST_BATCH_SIZE)
+    single = make_batches(test_series, 1)
+    with_batch = aesara.function([x, mask], scores, mode=MODE)
+    rows = {
+        f"(a) batch statistics, batches of {TEST_BATCH_SIZE}": accuracy(with_batch, full),
+        "(b) batch statistics, batches of 1": accuracy(with_batch, single),
+    }
+
+    graph = InferenceGraph([x, mask], scores, mode=MODE)
+    batches = make_batches(train_series, BATCH_SIZE, rng.permutation(len(train_series)))
+    population = graph.estimate([(b["x"], b["mask"]) for b in batches], progress=True)
+    with_population = aesara.function([x, mask], graph.outputs, mode=MODE)
+    rows["(c) population statistics of each step"] = accuracy(with_population, single)
+    graph.assign({name: v.mean(axis=0, keepdims=True) for name, v in population.items()})
+    rows["(d) population statistics averaged over time"] = accuracy(with_population, single)
+
+    print(f"\n{'test accuracy under':<48}{'%':>6}")
+    for name, value in rows.items():
+        print(f"{name:<48}{100 * value:>6.1f}")
+    plot(population)
+
+
+if __name__ == "__main__":
+    main()
