@@ -160,7 +160,9 @@ def main() -> None:
     scores = bn_lstm(x, mask, p) @ p["W_out"] + p["b_out"]
     log_likelihood = at.log(at.special.softmax(scores, axis=1))
     loss = -log_likelihood[at.arange(speaker.shape[0]), speaker].mean()
-    train = aesara.function([x, mask, speaker], loss, updates=adam(loss, list(p.values())), mode=MODE)
+    train = aesara.function(
+        [x, mask, speaker], loss, updates=adam(loss, list(p.values())), mode=MODE
+    )
 
     with tqdm(epochs(train_series, rng), total=EPOCHS * -(-len(train_series) // BATCH_SIZE)) as bar:
         for batch in bar:
