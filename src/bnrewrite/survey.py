@@ -56,8 +56,7 @@ def survey(outputs: Sequence[Variable]) -> Scope:
     Raises
     ------
     ValueError
-        If there is none, or one that can't be replaced: an inner input of a loop, or one inside a
-        loop that computes a derivative.
+        If there is none, or one on an inner input of a loop, or if a loop computes a derivative.
     TypeError
         If a marked variable is not a floating-point tensor.
     RuntimeError
@@ -97,25 +96,10 @@ class _OpFromGraphBoundary:
         return [self._outer[inner_input]]
 
 
-class _DerivativeBoundary:
-    """A loop made by Aesara to differentiate another one, which is taken as a whole."""
-
-    def __init__(self, node: Apply) -> None:
-        self.always_inside = node.op.inner_outputs
-        self.always_outside = node.inputs
-
-    def inside(self, output: Variable) -> list[Variable]:
-        return []
-
-    outside = behind = inside
-
-
-_Boundary = LoopBoundary | _OpFromGraphBoundary | _DerivativeBoundary
+_Boundary = LoopBoundary | _OpFromGraphBoundary
 
 
 def _boundary(node: Apply) -> _Boundary | None:
-    if is_derivative(node):
-        return _DerivativeBoundary(node)
     if is_loop(node):
         return LoopBoundary(node)
     return _OpFromGraphBoundary(node) if isinstance(node.op, OpFromGraph) else None
@@ -145,6 +129,13 @@ def _demand(scope: Scope, variables: Iterable[Variable]) -> list[Variable]:
 
 def _demand_inside(scope: Scope, output: Variable, boundary: _Boundary) -> list[Variable]:
     """What `output`, of a node with a graph inside, needs in the graph of `scope`."""
+    if is_derivative(output.owner):
+        # Its body computes the batch statistics again, and Aesara drops marks when it makes it.
+        raise ValueError(
+            f"loop {place((*scope.path, output.owner))!r} computes a derivative of the training "
+            "graph, statistics of the batch included. Leave derivatives out of the outputs, and "
+            "take gradients of the inference graph instead."
+        )
     inside = scope.scopes.setdefault(output.owner, Scope((*scope.path, output.owner)))
     wanted = [*boundary.always_inside, *boundary.inside(output)]
     inside.outputs.extend(v for v in wanted if v not in inside.outputs)
@@ -163,7 +154,7 @@ def _drop_finished_scopes(scope: Scope) -> None:
                 "bnrewrite is imported: import it first, and build the graph again."
             )
         _drop_finished_scopes(inside)
-        is_whole = is_derivative(node) or scope.needed.issuperset(node.inputs)
+        is_whole = scope.needed.issuperset(node.inputs)
         if is_whole and not inside.scopes and not any(map(is_marked, inside.needed)):
             del scope.scopes[node]
 
@@ -197,12 +188,6 @@ def _check_statistic(variable: Variable, path: Path) -> None:
         raise ValueError(
             f"the mark on {where!r} is on an input of the body of a loop, which all loops share. "
             "Mark the variable where it is computed, or a copy of it (`mark_statistic(x.copy())`)."
-        )
-    if any(is_derivative(node) for node in path):
-        raise ValueError(
-            f"the statistic {where!r} lies inside a loop that computes a derivative of the "
-            "training graph. Leave derivatives out of the outputs, and take gradients of the "
-            "inference graph instead."
         )
     if not str(getattr(variable.type, "dtype", "")).startswith("float"):
         raise TypeError(
