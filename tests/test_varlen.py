@@ -1,0 +1,171 @@
+"""Averages over arrays of different lengths, against NumPy on padded arrays."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from bnrewrite.varlen import VarlenMean, VarlenMoments, crop, hold
+
+quick = settings(max_examples=100, deadline=None, derandomize=True, database=None)
+
+
+@st.composite
+def arrays_of_different_lengths(draw: st.DrawFn) -> tuple[int, list[np.ndarray]]:
+    """Draw a number of time axes, and arrays with that many leading axes, of any lengths."""
+    depth = draw(st.integers(0, 3))
+    shape = draw(st.sampled_from([(), (2,), (1, 3)]))
+    lengths = st.tuples(*[st.integers(1, 4)] * depth)
+    rng = np.random.default_rng(draw(st.integers(0, 1000)))
+    drawn = draw(st.lists(lengths, min_size=1, max_size=5))
+    return depth, [np.asarray(rng.normal(size=n + shape)) for n in drawn]
+
+
+def padded(arrays: list[np.ndarray], depth: int, mode: str) -> list[np.ndarray]:
+    """Bring the leading axes of all arrays to common lengths, by `np.pad`."""
+    longest = [max(a.shape[i] for a in arrays) for i in range(depth)]
+    widths = [
+        [(0, longest[i] - a.shape[i]) if i < depth else (0, 0) for i in range(a.ndim)]
+        for a in arrays
+    ]
+    return [np.pad(a, w, mode=mode) if a.ndim else a for a, w in zip(arrays, widths, strict=True)]
+
+
+def mean_of(arrays: list[np.ndarray], depth: int) -> VarlenMean:
+    mean = VarlenMean(depth, np.zeros_like(arrays[0]) if arrays else np.zeros(()))
+    for array in arrays:
+        mean.add(array)
+    return mean
+
+
+def weights_of(array: np.ndarray, depth: int, rng: np.random.Generator) -> np.ndarray:
+    shape = array.shape[:depth] + (1,) * (array.ndim - depth)
+    return rng.integers(0, 4, size=shape).astype(float)
+
+
+@quick
+@given(arrays_of_different_lengths())
+def test_the_mean_is_that_of_edge_padded_arrays(drawn: tuple[int, list[np.ndarray]]) -> None:
+    depth, arrays = drawn
+    mean = mean_of(arrays, depth)
+    assert mean.n == len(arrays)
+    assert_allclose(mean.mean, np.mean(padded(arrays, depth, "edge"), axis=0), atol=1e-12)
+
+
+@quick
+@given(arrays_of_different_lengths(), st.integers(0, 5))
+def test_merged_means_equal_the_mean_of_all(drawn: tuple[int, list[np.ndarray]], cut: int) -> None:
+    depth, arrays = drawn
+    merged = mean_of(arrays[:cut], depth)
+    merged.merge(mean_of(arrays[cut:], depth))
+    together = mean_of(arrays, depth)
+    assert merged.n == together.n
+    assert_allclose(merged.mean, together.mean, atol=1e-12)
+
+
+def test_adding_leaves_the_arrays_of_the_caller_alone() -> None:
+    first, second = np.ones((2, 3)), np.ones((4, 3))
+    mean = mean_of([first, second], 1)
+    mean.add(first)
+    assert_array_equal(first, np.ones((2, 3)))
+    assert_array_equal(second, np.ones((4, 3)))
+
+
+def moments_of(
+    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]], depth: int, like: np.ndarray
+) -> VarlenMoments:
+    zeros = np.zeros_like(like)
+    weight = np.zeros(like.shape[:depth] + (1,) * (like.ndim - depth))
+    moments = VarlenMoments(depth, weight, zeros, zeros)
+    for part in parts:
+        moments.add(*part)
+    return moments
+
+
+@quick
+@given(arrays_of_different_lengths(), st.integers(0, 1000), st.integers(0, 5))
+def test_moments_are_the_weighted_mean_and_variance_of_what_was_reached(
+    drawn: tuple[int, list[np.ndarray]], seed: int, cut: int
+) -> None:
+    depth, arrays = drawn
+    rng = np.random.default_rng(seed)
+    arrays = [a + 1e3 for a in arrays]
+    weights = [weights_of(a, depth, rng) for a in arrays]
+    variances = [rng.uniform(size=a.shape) for a in arrays]
+    parts = [(w, a, w * v) for w, a, v in zip(weights, arrays, variances, strict=True)]
+    moments = moments_of(parts[:cut], depth, arrays[0])
+    moments.merge(moments_of(parts[cut:], depth, arrays[0]))
+
+    w = np.stack(np.broadcast_arrays(*padded(weights, depth, "constant")))
+    x = np.stack(padded(arrays, depth, "constant"))
+    v = np.stack(padded(variances, depth, "constant"))
+    w = np.broadcast_to(w, x.shape)
+    seen = w.sum(0) > 0
+    total = np.where(seen, w.sum(0), 1)
+    mean = (w * x).sum(0) / total
+    variance = (w * (v + (x - mean) ** 2)).sum(0) / total
+    assert_allclose(np.broadcast_to(moments.weight, x.shape[1:]), w.sum(0))
+    assert_allclose(moments.mean[seen], mean[seen], rtol=1e-10)
+    assert_allclose(moments.variance, np.where(seen, variance, 0), rtol=1e-7, atol=1e-9)
+
+
+def test_moments_of_groups_are_those_of_their_elements() -> None:
+    rng = np.random.default_rng(0)
+    groups = [rng.normal(loc=5, size=(n, 3)) for n in (2, 7, 1)]
+    parts = [(np.full(1, float(len(g))), g.mean(0), len(g) * g.var(0)) for g in groups]
+    moments = moments_of(parts, 0, np.zeros(3))
+    assert_allclose(moments.mean, np.concatenate(groups).mean(0))
+    assert_allclose(moments.variance, np.concatenate(groups).var(0))
+
+
+def test_hold_repeats_the_last_step_before() -> None:
+    values = np.arange(5.0)[:, None] * [1, 10]
+    reached = np.array([True, False, True, False, False])
+    assert_array_equal(hold(values, reached)[:, 0], [0, 0, 2, 2, 2])
+    assert_array_equal(hold(values, reached)[:, 1], [0, 0, 20, 20, 20])
+
+
+def test_hold_takes_the_first_step_behind_if_there_is_none_before() -> None:
+    reached = np.array([False, False, True, False, True])
+    assert_array_equal(hold(np.arange(5.0), reached), [2, 2, 2, 2, 4])
+
+
+def test_hold_takes_no_notice_of_values_that_were_not_reached() -> None:
+    values = np.array([np.nan, 1, np.inf])
+    assert_array_equal(hold(values, np.array([False, True, False])), [1, 1, 1])
+
+
+def test_hold_on_two_axes_fills_the_inner_one_first_and_then_whole_steps() -> None:
+    values = np.arange(12.0).reshape(4, 3)
+    reached = np.array([[0, 0, 0], [1, 0, 1], [0, 0, 0], [0, 1, 0]], dtype=bool)
+    expected = [[3, 3, 5], [3, 3, 5], [3, 3, 5], [10, 10, 10]]
+    assert_array_equal(hold(values, reached), expected)
+    assert_array_equal(hold(values[..., None], reached)[..., 0], expected)
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 3), ()])
+def test_hold_changes_nothing_if_all_steps_were_reached(shape: tuple[int, ...]) -> None:
+    values = np.random.default_rng(0).normal(size=(*shape, 2))
+    assert_array_equal(hold(values, np.ones(shape, dtype=bool)), values)
+
+
+def test_crop_drops_the_steps_behind_the_last_one_reached() -> None:
+    values = np.arange(24.0).reshape(3, 4, 2)
+    reached = np.zeros((3, 4), dtype=bool)
+    reached[0, 2] = reached[1, 0] = True
+    cropped, mask = crop(values, reached)
+    assert_array_equal(cropped, values[:2, :3])
+    assert_array_equal(mask, reached[:2, :3])
+
+
+def test_crop_keeps_what_was_not_reached_in_front() -> None:
+    values, mask = crop(np.arange(4.0), np.array([False, True, True, False]))
+    assert_array_equal(values, [0, 1, 2])
+    assert_array_equal(mask, [False, True, True])
+
+
+def test_crop_without_time_axes_changes_nothing() -> None:
+    values, mask = crop(np.arange(4.0), np.array(True))
+    assert_array_equal(values, np.arange(4.0))
+    assert mask.all()
