@@ -65,7 +65,9 @@ class Population(Mapping[str, NDArray[Any]]):
 
     def __init__(self, estimates: dict[str, Estimate], n_batches: int) -> None:
         self._estimates = estimates
-        self._values = {name: e.edge.mean.astype(e.dtype) for name, e in estimates.items()}
+        self._values = {
+            name: np.asarray(e.edge.mean, dtype=e.dtype) for name, e in estimates.items()
+        }
         self.n_batches = n_batches
         self.coverage: Mapping[str, NDArray[np.int64]] = MappingProxyType(
             {name: e.coverage for name, e in estimates.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import aesara.tensor as at
 from aesara.graph.basic import Apply, Variable
 from aesara.tensor.type import TensorType
 
@@ -109,8 +110,12 @@ def _replace_in_loop(
     node = inside.path[-1]
     loop = Loop(node, inputs, needed | inside.needed)
     statistics = list(inside.all_statistics())
-    outer = [hold_last_step(values[s], loop.n_steps) for s in statistics]
-    inner = [_step_type(s, v.ndim - 1)() for s, v in zip(statistics, outer, strict=True)]
+    inner = [_step_type(s, values[s].ndim - 1)() for s in statistics]
+    outer = [
+        # Gathering forgets the static shape, which decides what broadcasts inside the loop.
+        at.specify_shape(hold_last_step(values[s], loop.n_steps), (None, *v.type.shape))
+        for s, v in zip(statistics, inner, strict=True)
+    ]
     memo: Memo = {}
     _replace(inside, inside.outputs, dict(zip(statistics, inner, strict=True)), memo)
     loop.replace_inside(memo)
