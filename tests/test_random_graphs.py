@@ -23,7 +23,7 @@ from numpy.testing import assert_allclose
 from bnrewrite import InferenceGraph, mark_statistic
 
 N_TIME_AXES = 3
-N_EXAMPLES = int(os.environ.get("BNREWRITE_EXAMPLES", "200"))
+N_EXAMPLES = int(os.environ.get("BNREWRITE_EXAMPLES", "60"))
 Program = tuple[Any, ...]
 
 
