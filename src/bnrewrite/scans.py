@@ -192,9 +192,15 @@ def outside_of(variable: Variable, node: Apply) -> Variable | None:
     boundary = LoopBoundary(node)
     memo = {v: boundary.behind(v)[0] for v in node.op.inner_non_seqs(node.op.inner_inputs)}
     for length in _lengths(variable):
-        (inner,) = length.owner.inputs
+        (inner,), axis = length.owner.inputs, length.owner.op.i
         if boundary.has_inner_input(inner) and inner not in memo:
-            memo[length] = boundary.behind(inner)[0].shape[length.owner.op.i + 1]
+            memo[length] = boundary.behind(inner)[0].shape[axis + 1]
+        elif inner.owner and is_loop(inner.owner) and axis > 0:
+            # What a loop stacks has the same shape at each of its steps.
+            (stacked,) = LoopBoundary(inner.owner).inside(inner)
+            outside = outside_of(stacked.shape[axis - 1], inner.owner)
+            outside = outside if outside is None else outside_of(outside, node)
+            memo |= {} if outside is None else {length: outside}
     if any(boundary.has_inner_input(v) and v not in memo for v in graph_inputs([variable], memo)):
         return None
     return rebuild([variable], memo, set(ancestors([variable])), clone_node)[0]
