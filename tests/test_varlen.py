@@ -75,9 +75,8 @@ def test_adding_leaves_the_arrays_of_the_caller_alone() -> None:
 def moments_of(
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]], depth: int, like: np.ndarray
 ) -> VarlenMoments:
-    zeros = np.zeros_like(like)
     weight = np.zeros(like.shape[:depth] + (1,) * (like.ndim - depth))
-    moments = VarlenMoments(depth, weight, zeros, zeros)
+    moments = VarlenMoments.empty(depth, weight, like)
     for part in parts:
         moments.add(*part)
     return moments

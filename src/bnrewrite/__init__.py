@@ -15,5 +15,6 @@ from bnrewrite.marks import mark_statistic as mark_statistic
 from bnrewrite.normalization import batch_normalize as batch_normalize
 from bnrewrite.population import Population as Population
 from bnrewrite.replace import replace_statistics as replace_statistics
+from bnrewrite.shards import ShardError as ShardError
 
 _isolate()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 import aesara
@@ -13,11 +14,14 @@ from aesara.raise_op import CheckAndRaise
 from aesara.tensor.type import TensorType
 from numpy.typing import ArrayLike
 
-from bnrewrite.estimate import Batch, Estimator
+from bnrewrite.accumulators import Pooling
+from bnrewrite.batches import Batch
+from bnrewrite.estimate import Estimator
 from bnrewrite.export import export_statistics
 from bnrewrite.marks import Statistic
 from bnrewrite.population import Population
 from bnrewrite.replace import replace_statistics
+from bnrewrite.shards import Shard, estimate_shards
 
 _require_estimate = CheckAndRaise(
     RuntimeError,
@@ -30,6 +34,8 @@ def get_inference_graph(
     batch_outputs: Variable | Sequence[Variable],
     estimation_batches: Iterable[Batch],
     *,
+    pooling: Pooling = "edge",
+    min_coverage: int = 1,
     mode: Any = None,
     progress: bool = False,
 ) -> Variable | list[Variable]:
@@ -44,6 +50,10 @@ def get_inference_graph(
     estimation_batches : iterable of batches
         Batches of training data, read once. A batch is a dict by name of the inputs, a dict by
         input, or a tuple in the order of `inputs`.
+    pooling : {"edge", "reached", "moments"}
+        What the population statistics are; see `Population`.
+    min_coverage : int
+        Steps that fewer batches reached take the value of the last one that enough did.
     mode : str or Mode, optional
         How to compile the function that estimates, as for `aesara.function`.
     progress : bool
@@ -72,7 +82,9 @@ def get_inference_graph(
     array([[0.5]])
     """
     graph = InferenceGraph(inputs, batch_outputs, mode=mode)
-    graph.estimate(estimation_batches, progress=progress)
+    graph.estimate(
+        estimation_batches, pooling=pooling, min_coverage=min_coverage, progress=progress
+    )
     return graph.outputs
 
 
@@ -144,7 +156,14 @@ class InferenceGraph:
         """The population statistics of the last estimate, or those assigned since."""
         return self._population
 
-    def estimate(self, batches: Iterable[Batch], *, progress: bool = False) -> Population:
+    def estimate(
+        self,
+        batches: Iterable[Batch],
+        *,
+        pooling: Pooling = "edge",
+        min_coverage: int = 1,
+        progress: bool = False,
+    ) -> Population:
         """Average the statistics over `batches`, and use the result from now on.
 
         The first call compiles the function that estimates; it reads the parameters as they are at
@@ -154,7 +173,11 @@ class InferenceGraph:
         ----------
         batches : iterable of batches
             Read once. A batch is a dict by name of the inputs, a dict by input, or a tuple in the
-            order of the inputs. Each counts once, whatever its size and lengths.
+            order of the inputs.
+        pooling : {"edge", "reached", "moments"}
+            What the population statistics are; see `Population`.
+        min_coverage : int
+            Steps that fewer batches reached take the value of the last one that enough did.
         progress : bool
             Whether to show a progress bar.
 
@@ -166,16 +189,69 @@ class InferenceGraph:
         ------
         ValueError
             If there are no batches, a batch lacks an input or has an unknown one, a loop took no
-            step, the shape of a statistic differs between batches other than in time, or a
-            statistic is not finite.
+            step, the shape of a statistic differs between batches other than in time, a statistic
+            is not finite, or the batches do not have what `pooling` or `min_coverage` need.
         RuntimeError
             If anything else goes wrong with a batch; the cause is chained.
         """
-        if self._estimator is None:
-            self._estimator = Estimator(self._inputs, self._exported, mode=self._mode)
-        population = self._estimator.estimate(batches, progress=progress)
+        population = self._compiled().estimate(
+            batches, pooling=pooling, min_coverage=min_coverage, progress=progress
+        )
         self.assign(population)
         return population
+
+    def estimate_shards(
+        self,
+        shards: Iterable[Shard],
+        executor: Executor,
+        *,
+        pooling: Pooling = "edge",
+        min_coverage: int = 1,
+        progress: bool = False,
+    ) -> Population:
+        """Estimate in other processes, each of which loads its own batches.
+
+        Parameters
+        ----------
+        shards : iterable of callables
+            Each returns an iterable of batches when called in a worker, where batches are dicts by
+            name or tuples. They have to be picklable: functions of a module, `functools.partial`
+            of these, or objects with `__call__`.
+        executor : concurrent.futures.Executor
+            With workers that are processes, such as a `ProcessPoolExecutor` (with the start method
+            ``"spawn"``), or ``client.get_executor()`` of a Dask cluster.
+        pooling, min_coverage, progress
+            As for `estimate`.
+
+        Returns
+        -------
+        Population
+            What `estimate` would return for all batches in one process, up to rounding. Random
+            streams in the graph draw different noise in each shard.
+
+        Raises
+        ------
+        TypeError
+            If the workers of `executor` are threads, which can't share a compiled function.
+        ShardError
+            If shards failed: a `RuntimeError` that says which and why, and holds the population of
+            the others. The graph keeps the population that it had.
+        """
+        population = estimate_shards(
+            self._compiled(),
+            list(shards),
+            executor,
+            pooling=pooling,
+            min_coverage=min_coverage,
+            progress=progress,
+        )
+        self.assign(population)
+        return population
+
+    def _compiled(self) -> Estimator:
+        if self._estimator is None:
+            self._estimator = Estimator(self._inputs, self._exported, mode=self._mode)
+        return self._estimator
 
     def assign(self, population: Mapping[str, ArrayLike]) -> None:
         """Use other population statistics from now on.

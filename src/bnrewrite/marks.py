@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -77,8 +78,10 @@ class Exported(dict[Statistic, Variable]):
         these. The statistics inside it repeat their last step from there on.
     """
 
-    counts: dict[Moments, Variable]
-    steps: dict[Path, Variable]
+    def __init__(self, values: Mapping[Statistic, Variable]) -> None:
+        super().__init__(values)
+        self.counts: dict[Moments, Variable] = {}
+        self.steps: dict[Path, Variable] = {}
 
 
 def mark_statistic(variable: Variable, label: str | None = None) -> Variable:

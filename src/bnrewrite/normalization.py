@@ -88,12 +88,12 @@ def _moments(
     """Mean, variance and number of the elements over `axes`, which are dropped."""
     if mask is None:
         mean = x.mean(axis=axes)
-        variance = at.square(x - at.expand_dims(mean, axes)).mean(axis=axes)
+        variance = at.square(x - _insert_axes(mean, axes)).mean(axis=axes)
         return mean, variance, _size(x, axes)
     weights, count = _weights_and_count(x, axes, mask)
     divisor = at.maximum(count, 1).astype(x.dtype)
     mean = at.switch(weights, x, 0).sum(axis=axes) / divisor
-    deviations = at.switch(weights, x - at.expand_dims(mean, axes), 0)
+    deviations = at.switch(weights, x - _insert_axes(mean, axes), 0)
     return mean, at.square(deviations).sum(axis=axes) / divisor, count
 
 
@@ -122,4 +122,14 @@ def _align(value: Any, axes: tuple[int, ...], x: Variable) -> Variable:
     value = at.as_tensor_variable(value)
     if value.ndim == 0:
         return value.astype(x.dtype)
-    return at.expand_dims(at.shape_padleft(value, x.ndim - len(axes) - value.ndim), axes)
+    return _insert_axes(at.shape_padleft(value, x.ndim - len(axes) - value.ndim), axes)
+
+
+def _insert_axes(value: Variable, axes: tuple[int, ...]) -> Variable:
+    """Give `value` axes of size 1 at `axes`.
+
+    By a DimShuffle: `at.expand_dims` makes a Reshape, which Aesara does not take out of loops.
+    """
+    kept = iter(range(value.ndim))
+    order = ["x" if a in axes else next(kept) for a in range(value.ndim + len(axes))]
+    return value.dimshuffle(order)

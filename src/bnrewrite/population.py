@@ -2,76 +2,66 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bnrewrite.varlen import Array, Mask, VarlenMean, VarlenMoments
-
-
-@dataclass
-class Estimate:
-    """What has been seen of one statistic: its edge-padded sum, and its spread where reached."""
-
-    dtype: str
-    edge: VarlenMean
-    spread: VarlenMoments
-
-    @classmethod
-    def empty(cls, values: Array, n_time_axes: int, dtype: str) -> Estimate:
-        """Nothing seen yet of a statistic of the shape of `values`."""
-        weight = np.zeros(values.shape[:n_time_axes] + (1,) * (values.ndim - n_time_axes))
-        zeros = np.zeros(values.shape)
-        return cls(
-            dtype,
-            VarlenMean(n_time_axes, zeros),
-            VarlenMoments(n_time_axes, weight, zeros, zeros),
-        )
-
-    def add(self, values: Array, reached: Mask) -> None:
-        """Count the `values` of a batch, whose steps not `reached` are held."""
-        weight = reached.reshape(reached.shape + (1,) * (values.ndim - reached.ndim))
-        self.edge.add(values)
-        self.spread.add(weight.astype(np.float64), values * weight, np.zeros(values.shape))
-
-    @property
-    def coverage(self) -> NDArray[np.int64]:
-        """How many batches reached each step."""
-        n_time_axes = self.edge.n_time_axes
-        shape = self.spread.weight.shape[:n_time_axes]
-        return self.spread.weight.reshape(shape).astype(np.int64)
+from bnrewrite import files
+from bnrewrite.accumulators import Accumulators, Pooling
+from bnrewrite.tables import align
 
 
 class Population(Mapping[str, NDArray[Any]]):
-    """The population statistic for each name.
+    """The population statistic for each name, with all that is known of how sure it is.
 
-    A value is the average over the batches of the statistic of a batch, each batch counting once,
-    whatever its size. It has axes (T_1, ..., T_depth, *axes of the statistic), where T_i is the
-    greatest number of steps seen; a batch with fewer steps repeats its last one (Cooijmans et al.
-    2017). The variance of a population is therefore that *within* batches; what lies between the
-    means of batches is left out (Wu and Johnson 2021).
+    A value has axes (T_1, ..., T_depth, *axes of the statistic), where T_i is the greatest number
+    of steps seen. What it estimates is chosen by `pooling`:
+
+    ``"edge"``
+        The mean over batches of the statistic of a batch, each batch counting once whatever its
+        size (Cooijmans et al. 2017). A batch with fewer steps repeats its last one, so that late
+        steps lean towards where short sequences ended.
+    ``"reached"``
+        The same over the batches that reached a step. No lean, but late steps rest on few batches.
+    ``"moments"``
+        The mean and variance of all elements that were not masked, of all batches, at a step:
+        whatever the sizes of the batches, and however the data are split into them. Exact for
+        variables that do not depend on batch statistics themselves; those downstream of another
+        normalization are pooled exactly, but computed from batches normalized by their own
+        statistics. The variance is divided by the number of elements.
+
+    The variance under ``"edge"`` and ``"reached"`` is that *within* batches. It leaves out what
+    lies between the means of batches, and is by that on average too small, by a factor of
+    (m - 1) / m for batches of m independent elements. Ioffe and Szegedy (2015, algorithm 2) average
+    variances corrected by that factor; Wu and Johnson (2021) pool moments, as ``"moments"`` does.
 
     Attributes
     ----------
     n_batches : int
         How many batches were averaged.
-    coverage : mapping of str to ndarray of int
-        How many of them reached each step, with axes (T_1, ..., T_depth).
+    pooling : str
+        See above.
+    min_coverage : int
+        Steps that fewer batches reached have the value of the last one before that enough reached.
+    coverage : dict of str to ndarray of int
+        How many batches reached each step, with axes (T_1, ..., T_depth).
+    count : dict of str to ndarray of int
+        How many elements are behind each step, where it is known.
+    spread : dict of str to ndarray
+        The standard deviation (divided by n - 1) between the batches that reached a step, with the
+        axes of the value; NaN where fewer than two did.
+    standard_error : dict of str to ndarray
+        Of the mean over these batches: the spread divided by the square root of the coverage.
     """
 
-    def __init__(self, estimates: dict[str, Estimate], n_batches: int) -> None:
-        self._estimates = estimates
-        self._values = {
-            name: np.asarray(e.edge.mean, dtype=e.dtype) for name, e in estimates.items()
-        }
-        self.n_batches = n_batches
-        self.coverage: Mapping[str, NDArray[np.int64]] = MappingProxyType(
-            {name: e.coverage for name, e in estimates.items()}
-        )
+    def __init__(self, accumulators: Accumulators, min_coverage: int = 1) -> None:
+        self._accumulators = accumulators
+        self._values = accumulators.values(min_coverage)
+        self.min_coverage = min_coverage
         for value in self._values.values():
             value.flags.writeable = False
 
@@ -85,26 +75,121 @@ class Population(Mapping[str, NDArray[Any]]):
         return len(self._values)
 
     def __repr__(self) -> str:
-        return f"Population({self.n_batches} batches: {', '.join(self)})"
+        return f"Population({self.n_batches} batches, pooling={self.pooling!r}: {', '.join(self)})"
 
+    @property
+    def n_batches(self) -> int:  # noqa: D102
+        return self._accumulators.n_batches
 
-def reached_steps(shape: tuple[int, ...], steps: list[tuple[int, Any]], count: Any) -> Mask:
-    """Which steps of a batch there were.
+    @property
+    def pooling(self) -> Pooling:  # noqa: D102
+        return self._accumulators.pooling
 
-    Parameters
-    ----------
-    shape : tuple of int
-        (T_1, ..., T_depth)
-    steps : list of (int, ndarray)
-        For loops that may stop early: their place among the time axes, and the number of steps
-        that they took, with the time axes in front of it.
-    count : ndarray or None
-        The number of elements behind each step, if known, with `shape` as leading axes.
-    """
-    reached = np.ones(shape, dtype=bool)
-    for axis, taken in steps:
-        index = np.arange(shape[axis]) < np.asarray(taken)[..., None]
-        reached &= index.reshape(index.shape + (1,) * (len(shape) - axis - 1))
-    if count is not None:
-        reached &= (count > 0).reshape(*shape, -1).any(axis=-1)
-    return reached
+    @cached_property
+    def coverage(self) -> Mapping[str, NDArray[np.int64]]:  # noqa: D102
+        return {name: self._accumulators.coverage(name) for name in self}
+
+    @cached_property
+    def count(self) -> Mapping[str, NDArray[np.int64]]:  # noqa: D102
+        counts = {name: self._accumulators.count(name) for name in self}
+        return {name: count for name, count in counts.items() if count is not None}
+
+    @cached_property
+    def spread(self) -> Mapping[str, NDArray[np.float64]]:  # noqa: D102
+        spread = {}
+        for name, moments in self._accumulators.reached.items():
+            with np.errstate(divide="ignore", invalid="ignore"):
+                variance = moments.deviations / np.where(moments.weight > 1, moments.weight - 1, 0)
+            spread[name] = np.sqrt(variance)
+        return spread
+
+    @cached_property
+    def standard_error(self) -> Mapping[str, NDArray[np.float64]]:  # noqa: D102
+        reached = self._accumulators.reached
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return {name: s / np.sqrt(reached[name].weight) for name, s in self.spread.items()}
+
+    def averaged_over_time(self) -> dict[str, NDArray[Any]]:
+        """Each statistic averaged over its steps, weighted by coverage, as one step.
+
+        What ``InferenceGraph.assign`` takes. Where activations take some steps to settle, this
+        degrades performance severely (Cooijmans et al. 2017); it is there for comparison.
+
+        Returns
+        -------
+        dict of str to ndarray
+            With axes (1, ..., 1, *axes of the statistic).
+        """
+        averaged = {}
+        for name, value in self.items():
+            weights = self.coverage[name].astype(np.float64)
+            weights = weights.reshape(weights.shape + (1,) * (value.ndim - weights.ndim))
+            steps = tuple(range(self.coverage[name].ndim))
+            mean = (value * weights).sum(axis=steps, keepdims=True) / weights.sum()
+            averaged[name] = mean.astype(value.dtype)
+        return averaged
+
+    def merge(self, other: Population) -> Population:
+        """The population of the batches of both, as if it had been estimated from all of them.
+
+        Parameters
+        ----------
+        other : Population
+            Of the same statistics, with the same pooling; its number of steps may be another.
+
+        Returns
+        -------
+        Population
+            Equal to one estimate over all batches, up to rounding, in whatever order populations
+            are merged. With the greater `min_coverage` of both.
+
+        Raises
+        ------
+        ValueError
+            If names, shapes or pooling differ; all of it is listed.
+        """
+        merged = self._accumulators.merged(other._accumulators)
+        return Population(merged, max(self.min_coverage, other.min_coverage))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write one npz file, with the values by name, and all that `load` and `merge` need.
+
+        The file is written under another name first, so that `path` is never half a file.
+        """
+        files.save(path, self._values, self._accumulators, self.min_coverage)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Population:
+        """Read a file written by `save`.
+
+        Raises
+        ------
+        ValueError
+            If it is truncated, changed, something else, or of a later format than is known here.
+        OSError
+            If it can't be read.
+        """
+        accumulators, min_coverage, values = files.load(path)
+        population = cls(accumulators, min_coverage)
+        files.check_values(path, values, population)
+        return population
+
+    def summary(self) -> None:
+        """Print a table: for each statistic its shape, and how much is behind its last step."""
+        header = ["name", "shape", "depth", "batches", "at last step", "mean", "standard error"]
+        rows = [self._row(name) for name in self]
+        print(align([header, *rows]))
+
+    def _row(self, name: str) -> list[str]:
+        value, coverage, error = self[name], self.coverage[name], self.standard_error[name]
+        last = coverage[(-1,) * coverage.ndim]
+        known = error[np.isfinite(error)]
+        return [
+            name,
+            " x ".join(map(str, value.shape)) or "scalar",
+            str(coverage.ndim),
+            str(self.n_batches),
+            str(last),
+            f"{value.mean(dtype=np.float64):.4g}",
+            f"{known.mean():.2g}" if known.size else "unknown",
+        ]

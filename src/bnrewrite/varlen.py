@@ -69,6 +69,23 @@ def crop(values: Array, reached: Mask) -> tuple[Array, Mask]:
 
 
 @dataclass
+class VarlenSum:
+    """The sum of arrays, of which the shorter ones end early."""
+
+    n_time_axes: int
+    total: Array
+
+    def add(self, values: Array) -> None:
+        """Count `values` once."""
+        lengths = common_lengths(self.total, values, self.n_time_axes)
+        self.total = pad_zero(self.total, lengths) + pad_zero(values, lengths)
+
+    def merge(self, other: VarlenSum) -> None:
+        """Count all that `other` has counted."""
+        self.add(other.total)
+
+
+@dataclass
 class VarlenMean:
     """The sum of arrays that are edge-padded to a common length, as far as it is known.
 
@@ -112,7 +129,8 @@ class VarlenMoments:
     Attributes
     ----------
     weight, mean, deviations : ndarray
-        Sum of the weights, weighted mean, and weighted sum of squared deviations from it.
+        Sum of the weights, weighted mean, and weighted sum of squared deviations from it. The
+        weight broadcasts against the others.
     """
 
     n_time_axes: int
@@ -120,16 +138,31 @@ class VarlenMoments:
     mean: Array
     deviations: Array
 
-    def add(self, weight: Array, mean: Array, deviations: Array) -> None:
+    @classmethod
+    def empty(cls, n_time_axes: int, weight: Array, values: Array) -> VarlenMoments:
+        """Nothing seen yet, of the shapes of `weight` and `values`."""
+        mean, deviations = np.zeros((2, *values.shape))
+        return cls(n_time_axes, np.zeros(weight.shape), mean, deviations)
+
+    def add(self, weight: Array, mean: Array, deviations: Array | None = None) -> None:
         """Merge with other moments; steps with weight 0 do not count."""
         lengths = common_lengths(self.mean, mean, self.n_time_axes)
-        mine = [pad_zero(a, lengths) for a in (self.weight, self.mean, self.deviations)]
-        theirs = [pad_zero(a, lengths) for a in (weight, mean, deviations)]
-        total = mine[0] + theirs[0]
-        share = np.divide(theirs[0], total, out=np.zeros_like(total), where=total > 0)
-        delta = theirs[1] - mine[1]
-        self.weight, self.mean = total, mine[1] + delta * share
-        self.deviations = mine[2] + theirs[2] + np.square(delta) * mine[0] * share
+        self.weight, self.mean, self.deviations = (
+            pad_zero(a, lengths) for a in (self.weight, self.mean, self.deviations)
+        )
+        weight = pad_zero(weight, lengths)
+        total = self.weight + weight
+        share = np.divide(weight, total, out=np.zeros_like(total), where=total > 0)
+        # In place from here on: this runs for each batch, and the arrays can be large.
+        delta = pad_zero(mean, lengths) - self.mean
+        step = delta * share
+        self.mean += step
+        step *= delta
+        step *= self.weight
+        self.deviations += step
+        if deviations is not None:
+            self.deviations += pad_zero(deviations, lengths)
+        self.weight = total
 
     def merge(self, other: VarlenMoments) -> None:
         """Merge with what `other` has seen."""

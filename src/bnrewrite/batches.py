@@ -1,0 +1,57 @@
+"""What a batch is: values for the inputs of a graph, in one of three forms."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from aesara.graph.basic import Variable
+
+Batch = Mapping[str, Any] | Mapping[Variable, Any] | Sequence[Any]
+
+
+class BatchError(ValueError):
+    """Something is wrong with a batch, and the message says what."""
+
+
+def in_order(batch: Batch, inputs: Sequence[Variable], name: str) -> list[Any]:
+    """The values of a batch in the order of the inputs; `name` is that of the batch in errors."""
+    if isinstance(batch, Mapping):
+        return _mapping_in_order(batch, inputs, name)
+    if not isinstance(batch, Sequence) or isinstance(batch, str | bytes):
+        raise BatchError(
+            f"{name} is of type {type(batch).__name__}. A batch is a dict by name of the "
+            f"inputs, a dict by input, or a tuple in the order of the inputs {names(inputs)}."
+        )
+    if len(batch) != len(inputs):
+        raise BatchError(
+            f"{name} has {len(batch)} values for the {len(inputs)} inputs {names(inputs)}."
+        )
+    return list(batch)
+
+
+def _mapping_in_order(batch: Mapping[Any, Any], inputs: Sequence[Variable], name: str) -> list[Any]:
+    keys = {v: v if v in batch else v.name for v in inputs}
+    missing = [v for v, key in keys.items() if key is None or key not in batch]
+    known = set(keys.values())
+    unknown = [str(key) for key in batch if key not in known]
+    ambiguous = [k for k, n in Counter(keys.values()).items() if n > 1 and k is not None]
+    if missing or unknown or ambiguous:
+        raise BatchError(
+            f"{name} does not fit the inputs {names(inputs)}: missing {names(missing)}, "
+            f"unknown {unknown}, shared by several inputs {ambiguous}. Unnamed inputs, and inputs "
+            "of equal names, can be given in a dict by input or in a tuple."
+        )
+    return [batch[key] for key in keys.values()]
+
+
+def names(variables: Iterable[Variable]) -> list[str]:
+    """What to call variables in errors."""
+    return [v.name or f"<unnamed {v.type}>" for v in variables]
+
+
+def empty_inputs(values: Sequence[Any], inputs: Sequence[Variable]) -> list[str]:
+    """The names of the inputs that have an axis of length 0."""
+    return names(v for v, value in zip(inputs, values, strict=True) if 0 in np.shape(value))

@@ -1,0 +1,157 @@
+"""Take the statistics of one batch from what the estimator returns, and check them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bnrewrite.accumulators import Accumulators, Reading
+from bnrewrite.batches import BatchError
+from bnrewrite.marks import Exported, Moments, Statistic
+from bnrewrite.scans import is_loop
+from bnrewrite.survey import place
+from bnrewrite.varlen import Array, Mask, crop, hold
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where one statistic is, among the values that the estimator returns.
+
+    Attributes
+    ----------
+    index : int
+        The place of its value.
+    name, dtype : str
+        Of the statistic.
+    loops : tuple of str
+        The places of the loops around it, one for each time axis.
+    taken : tuple of int or None
+        For each of these, where the number of steps is that it took, if it may stop early.
+    count : int or None
+        Where the number of elements is, if known.
+    """
+
+    index: int
+    name: str
+    dtype: str
+    loops: tuple[str, ...]
+    taken: tuple[int | None, ...]
+    count: int | None
+
+    @property
+    def depth(self) -> int:
+        """The number of time axes."""
+        return len(self.loops)
+
+
+def sources(exported: Exported) -> list[Source]:
+    """One for each statistic; the estimator returns values, steps and counts, in this order."""
+    indices = {key: i for i, key in enumerate([*exported, *exported.steps, *exported.counts])}
+    return [_source(statistic, indices) for statistic in exported]
+
+
+def _source(statistic: Statistic, indices: Mapping[Any, int]) -> Source:
+    around = [statistic.path[: i + 1] for i, node in enumerate(statistic.path) if is_loop(node)]
+    counts = [i for key, i in indices.items() if isinstance(key, Moments) and statistic in key]
+    return Source(
+        index=indices[statistic],
+        name=statistic.name,
+        dtype=str(statistic.variable.dtype),
+        loops=tuple(place(path) for path in around),
+        taken=tuple(indices.get(path) for path in around),
+        count=counts[0] if counts else None,
+    )
+
+
+def read(source: Source, values: Sequence[Any], number: int, before: Accumulators) -> Reading:
+    """The value of a statistic in batch `number`, with the steps that there were."""
+    value = np.asarray(values[source.index], dtype=np.float64)
+    _check_shape(source, value, number, before)
+    count = None
+    if source.count is not None:
+        count = _count(source, np.asarray(values[source.count], np.float64), value.shape, number)
+    reached = _reached(source, values, value.shape, count)
+    if not reached.any():
+        raise BatchError(
+            f"{source.name!r} has no element in batch {number}: its count, or mask, is zero "
+            "everywhere. Leave such batches out."
+        )
+    if not reached.all():
+        count = None if count is None else crop(count, reached)[0]
+        value, reached = crop(hold(value, reached), reached)
+    if count is not None:
+        value = _without_empty(source, value, reached, count, number, before.pooling)
+    _check_finite(source, value, number)
+    return Reading(value, reached, count)
+
+
+def _check_shape(source: Source, value: Array, number: int, before: Accumulators) -> None:
+    depth, shape = source.depth, value.shape
+    if 0 in shape[:depth]:
+        raise BatchError(
+            f"loop {source.loops[shape.index(0)]!r} took no step in batch {number}, which leaves "
+            f"{source.name!r} without a value. Leave empty sequences out of the batches."
+        )
+    if source.name in before.reached:
+        known = before.reached[source.name].mean.shape[depth:]
+        if known != shape[depth:]:
+            raise BatchError(
+                f"{source.name!r} has shape {shape[depth:]} in batch {number}, and had {known} "
+                "before. Only the number of steps of loops may differ between batches; reduce the "
+                "statistic over all axes that vary."
+            )
+
+
+def _count(source: Source, count: Array, shape: tuple[int, ...], number: int) -> Array:
+    """Give the count the number of axes of the statistic, whose last ones are its own."""
+    depth = source.depth
+    own = count.shape[depth:]
+    count = count.reshape(shape[:depth] + (1,) * (len(shape) - depth - len(own)) + own)
+    if np.broadcast_shapes(count.shape, shape) != shape or (count < 0).any():
+        raise BatchError(
+            f"the count of {source.name!r} in batch {number} is negative, or has axes {own} that "
+            f"do not broadcast to {shape[depth:]}."
+        )
+    return count
+
+
+def _reached(
+    source: Source, values: Sequence[Any], shape: tuple[int, ...], count: Array | None
+) -> Mask:
+    """Which steps of the statistic there were in a batch."""
+    shape = shape[: source.depth]
+    reached = np.ones(shape, dtype=bool)
+    for axis, index in enumerate(source.taken):
+        if index is not None:
+            steps = np.arange(shape[axis]) < np.asarray(values[index])[..., None]
+            reached &= steps.reshape(steps.shape + (1,) * (len(shape) - axis - 1))
+    if count is not None:
+        reached &= (count > 0).reshape(*shape, -1).any(axis=-1)
+    return reached
+
+
+def _without_empty(
+    source: Source, value: Array, reached: Mask, count: Array, number: int, pooling: str
+) -> Array:
+    """Put 0 where nothing was counted at a step at which something was."""
+    empty = (count == 0) & reached.reshape(reached.shape + (1,) * (count.ndim - reached.ndim))
+    if empty.any() and pooling == "edge":
+        raise BatchError(
+            f"the count of {source.name!r} in batch {number} is zero for some of its elements, and "
+            'not for others, so that they have no value to average. Choose pooling="moments".'
+        )
+    return np.where(empty, 0.0, value) if empty.any() else value
+
+
+def _check_finite(source: Source, value: Array, number: int) -> None:
+    finite = np.isfinite(value)
+    if not finite.all():
+        step = tuple(int(i) for i in np.argwhere(~finite)[0][: source.depth])
+        where = f" at step {step[0] if len(step) == 1 else step}" if step else ""
+        raise BatchError(
+            f"{source.name!r} is not finite in batch {number}{where} (counted from 0). Check "
+            "the parameters and the batch; a mean over no elements, as behind a mask, is NaN."
+        )

@@ -1,0 +1,438 @@
+"""What is averaged and how, against the definition computed from all elements at once."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import aesara
+import aesara.tensor as at
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+
+from bnrewrite import InferenceGraph, Population, batch_normalize, mark_moments, mark_statistic
+from bnrewrite.accumulators import Accumulators, Reading
+
+POOLINGS = ["edge", "reached", "moments"]
+quick = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+
+# ---- any statistics, without a graph
+
+Batch = dict[str, Reading]
+
+
+@st.composite
+def ragged_batches(draw: st.DrawFn) -> list[Batch]:
+    """Draw batches of a mean and a variance, of any depth, with steps that nothing reached."""
+    depth = draw(st.integers(0, 3))
+    units = draw(st.sampled_from([(), (2,), (1, 3)]))
+    lengths = st.tuples(*[st.integers(1, 4)] * depth)
+    rng = np.random.default_rng(draw(st.integers(0, 1000)))
+    return [_batch(rng, n, units) for n in draw(st.lists(lengths, min_size=1, max_size=6))]
+
+
+def _batch(rng: np.random.Generator, lengths: tuple[int, ...], units: tuple[int, ...]) -> Batch:
+    count = rng.integers(0, 4, size=lengths)
+    count[(0,) * len(lengths)] += 1
+    weights = count.reshape(lengths + (1,) * len(units)).astype(float)
+    mean, variance = rng.normal(1000, 1, size=(2, *lengths, *units)) * (weights > 0)
+    return {
+        "mean": Reading(np.asarray(mean), np.asarray(count > 0), weights),
+        "variance": Reading(np.square(variance), np.asarray(count > 0), weights),
+    }
+
+
+def estimated(batches: list[Batch], pooling: Any) -> Population:
+    dtypes = dict.fromkeys(batches[0], "float64")
+    accumulators = Accumulators(pooling, dtypes, {"mean": "variance"})
+    for batch in batches:
+        accumulators.add(batch)
+    return Population(accumulators)
+
+
+def assert_same(one: Population, other: Population) -> None:
+    assert list(one) == list(other)
+    assert (one.n_batches, one.pooling) == (other.n_batches, other.pooling)
+    for name in one:
+        assert one[name].dtype == other[name].dtype
+        assert_allclose(one[name], other[name], rtol=1e-9)
+        assert_allclose(one.spread[name], other.spread[name], rtol=1e-6, atol=1e-9)
+        assert_allclose(one.standard_error[name], other.standard_error[name], rtol=1e-6, atol=1e-9)
+        assert one.coverage[name].tolist() == other.coverage[name].tolist()
+        assert name not in one.count or (one.count[name] == other.count[name]).all()
+
+
+@quick
+@given(ragged_batches(), st.sampled_from(POOLINGS), st.data())
+def test_merging_estimates_of_parts_is_the_estimate_of_the_whole(
+    batches: list[Batch], pooling: str, data: st.DataObject
+) -> None:
+    whole = estimated(batches, pooling)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(batches)), min_size=2, max_size=2)))
+    parts = [batches[: cuts[0]], batches[cuts[0] : cuts[1]], batches[cuts[1] :]]
+    populations = [estimated(part, pooling) for part in parts if part]
+    merged = populations[0]
+    for population in populations[1:]:
+        merged = merged.merge(population)
+    assert_same(merged, whole)
+    assert_same(populations[0], estimated(next(part for part in parts if part), pooling))
+
+
+@quick
+@given(ragged_batches(), ragged_batches(), st.sampled_from(POOLINGS))
+def test_merging_is_commutative_and_associative(
+    batches: list[Batch], others: list[Batch], pooling: str
+) -> None:
+    a, b = estimated(batches[:1], pooling), estimated(batches[-1:], pooling)
+    c = estimated(batches, pooling)
+    assert_same(a.merge(b), b.merge(a))
+    assert_same(a.merge(b).merge(c), a.merge(b.merge(c)))
+
+
+@quick
+@given(ragged_batches())
+def test_moments_are_those_of_all_elements_at_once(batches: list[Batch]) -> None:
+    population = estimated(batches, "moments")
+    steps = population["mean"].shape[: population.coverage["mean"].ndim]
+    for step in np.ndindex(*steps):
+        there = [
+            (b["mean"].count[step].item(), b["mean"].value[step], b["variance"].value[step])
+            for b in batches
+            if all(i < n for i, n in zip(step, b["mean"].reached.shape, strict=True))
+        ]
+        n = sum(count for count, _, _ in there)
+        assert population.count["mean"][step] == n
+        if n:
+            mean = sum(count * m for count, m, _ in there) / n
+            variance = sum(count * (v + (m - mean) ** 2) for count, m, v in there) / n
+            assert_allclose(population["mean"][step], mean, rtol=1e-12)
+            assert_allclose(population["variance"][step], variance, rtol=1e-9)
+
+
+@quick
+@given(ragged_batches())
+def test_reached_is_the_mean_over_the_batches_that_got_there(batches: list[Batch]) -> None:
+    population = estimated(batches, "reached")
+    steps = population["mean"].shape[: population.coverage["mean"].ndim]
+    for step in np.ndindex(*steps):
+        there = [
+            b["mean"].value[step]
+            for b in batches
+            if all(i < n for i, n in zip(step, b["mean"].reached.shape, strict=True))
+            and b["mean"].reached[step]
+        ]
+        assert population.coverage["mean"][step] == len(there)
+        if there:
+            assert_allclose(population["mean"][step], np.mean(there, axis=0), rtol=1e-12)
+        if len(there) > 1:
+            spread = np.std(there, axis=0, ddof=1)
+            assert_allclose(population.spread["mean"][step], spread, rtol=1e-6, atol=1e-9)
+            error = spread / np.sqrt(len(there))
+            assert_allclose(population.standard_error["mean"][step], error, rtol=1e-6, atol=1e-9)
+        else:
+            assert np.isnan(population.spread["mean"][step]).all()
+
+
+def test_moments_are_stable_far_from_zero() -> None:
+    values = 1e8 + np.random.default_rng(0).normal(size=1000)
+    batches = [
+        {
+            "mean": Reading(np.asarray(part.mean()), np.asarray(True), np.asarray(1.0 * len(part))),
+            "variance": Reading(
+                np.asarray(part.var()), np.asarray(True), np.asarray(1.0 * len(part))
+            ),
+        }
+        for part in np.split(values, [1, 5, 300])
+    ]
+    population = estimated(batches, "moments")
+    assert_allclose(population["variance"], values.var(), rtol=1e-7)
+
+
+# ---- from graphs
+
+
+def sequences(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw padded sequences (time, examples, units) and their mask (time, examples)."""
+    lengths = rng.integers(2, 7, size=n)
+    x = rng.normal(3, 2, size=(lengths.max(), n, 2))
+    return x, (np.arange(lengths.max())[:, None] < lengths).astype(float)
+
+
+@pytest.fixture(scope="module")
+def masked() -> InferenceGraph:
+    x, mask = at.dtensor3("x"), at.dmatrix("mask")
+
+    def step(x_t: Any, m_t: Any) -> Any:
+        return batch_normalize(x_t, 1.0, 0.0, mask=m_t, label="bn")
+
+    y, _ = aesara.scan(step, sequences=[x, mask], name="loop")
+    return InferenceGraph([x, mask], y)
+
+
+def test_moments_do_not_depend_on_how_the_data_are_split(masked: InferenceGraph) -> None:
+    x, mask = sequences(np.random.default_rng(0), 12)
+    populations = []
+    for cuts in ([6], [1, 2, 9], [5, 10], []):
+        parts = zip(np.split(x, cuts, axis=1), np.split(mask, cuts, axis=1), strict=True)
+        cropped = [(p[: int(m.sum(0).max())], m[: int(m.sum(0).max())]) for p, m in parts]
+        populations.append(masked.estimate(cropped, pooling="moments"))
+    for t in range(len(x)):
+        elements = x[t, mask[t] > 0]
+        for population in populations:
+            assert_allclose(population["loop/bn.mean"][t], elements.mean(axis=0))
+            assert_allclose(population["loop/bn.variance"][t], elements.var(axis=0))
+            assert population.count["loop/bn.mean"][t] == len(elements)
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2, 3])
+def test_moments_are_exact_at_any_depth(depth: int) -> None:
+    x = at.TensorType("float64", (None,) * (depth + 2))("x")
+
+    def body(x_t: Any) -> Any:
+        return batch_normalize(x_t, 1.0, 0.0, label="bn")
+
+    for _ in range(depth):
+        body = (lambda inner: lambda x_t: aesara.scan(inner, sequences=[x_t])[0])(body)
+    graph = InferenceGraph([x], body(x))
+    rng = np.random.default_rng(0)
+    whole = rng.normal(1, 2, size=(3,) * depth + (9, 2))
+    batches = [(part,) for part in np.split(whole, [2, 3], axis=-2)]
+    population = graph.estimate(batches, pooling="moments")
+    mean, variance = (population[s.name] for s in graph.statistics)
+    assert_allclose(mean, whole.mean(axis=-2))
+    assert_allclose(variance, whole.var(axis=-2))
+
+
+def test_each_unit_may_have_a_count_of_its_own() -> None:
+    x, weights = at.dmatrix("x"), at.dmatrix("weights")
+    count = weights.sum(axis=0)
+    mean = (x * weights).sum(axis=0) / at.maximum(count, 1)
+    variance = (at.square(x - mean) * weights).sum(axis=0) / at.maximum(count, 1)
+    mean, variance = mark_moments(mean, variance, count, "bn")
+    graph = InferenceGraph([x, weights], (x - mean) / variance)
+    rng = np.random.default_rng(0)
+    values, known = rng.normal(size=(7, 3)), (rng.random((7, 3)) < 0.5).astype(float)
+    known[:2, 0] = 0
+    batches = list(zip(np.split(values, [2, 5]), np.split(known, [2, 5]), strict=True))
+    population = graph.estimate(batches, pooling="moments")
+    for unit in range(3):
+        elements = values[known[:, unit] > 0, unit]
+        assert_allclose(population["bn.mean"][unit], elements.mean())
+        assert_allclose(population["bn.variance"][unit], elements.var())
+    with pytest.raises(ValueError, match=r"'bn.mean' in batch 1 is zero for some .* \"?.*moments"):
+        graph.estimate(batches)
+
+
+def test_steps_below_min_coverage_take_the_last_one_above(masked: InferenceGraph) -> None:
+    batches = [sequences(np.random.default_rng(seed), 3) for seed in range(4)]
+    plain = masked.estimate(batches, pooling="reached")
+    covered = int((plain.coverage["loop/bn.mean"] >= 4).sum())
+    assert 0 < covered < len(plain["loop/bn.mean"])
+    for pooling in POOLINGS:
+        every = masked.estimate(batches, pooling=pooling)
+        enough = masked.estimate(batches, pooling=pooling, min_coverage=4)
+        for name in every:
+            assert (enough[name][:covered] == every[name][:covered]).all()
+            assert (enough[name][covered:] == every[name][covered - 1]).all()
+
+
+def test_more_coverage_than_there_are_batches_is_refused(masked: InferenceGraph) -> None:
+    before = masked.estimate([sequences(np.random.default_rng(0), 3)])
+    with pytest.raises(ValueError, match=r"'loop/bn.mean' was reached by min_coverage=2 .* 1 is"):
+        masked.estimate([sequences(np.random.default_rng(0), 3)], min_coverage=2)
+    assert masked.population is before
+
+
+def test_plain_marks_have_no_exact_moments() -> None:
+    x = at.dmatrix("x")
+    graph = InferenceGraph([x], x - mark_statistic(x.mean(axis=0), "mean"))
+    with pytest.raises(ValueError, match=r"what \['mean'\] are. Mark them with `mark_moments"):
+        graph.estimate([(np.ones((2, 2)),)], pooling="moments")
+    with pytest.raises(ValueError, match=r"pooling is one of .*'edge'.* and not 'all'"):
+        graph.estimate([(np.ones((2, 2)),)], pooling="all")  # type: ignore[arg-type]
+
+
+def test_average_over_time_weighs_steps_by_coverage(masked: InferenceGraph) -> None:
+    population = masked.estimate(
+        [sequences(np.random.default_rng(s), 3) for s in range(3)], pooling="reached"
+    )
+    averaged = population.averaged_over_time()
+    for name, value in population.items():
+        expected = np.average(value, axis=0, weights=population.coverage[name])
+        assert_allclose(averaged[name], expected[None])
+    masked.assign(averaged)
+
+
+def test_populations_that_do_not_fit_are_not_merged(masked: InferenceGraph) -> None:
+    batch = sequences(np.random.default_rng(0), 3)
+    one = masked.estimate([batch])
+    with pytest.raises(ValueError, match="pooling='edge', the other 'moments'"):
+        one.merge(masked.estimate([batch], pooling="moments"))
+    x = at.dmatrix("x")
+    other = InferenceGraph([x], x - mark_statistic(x.mean(axis=0), "loop/bn.mean"))
+    with pytest.raises(
+        ValueError, match=r"only in one: loop/bn.variance\n  of different shape: loo"
+    ):
+        one.merge(other.estimate([(np.ones((2, 2)),)]))
+
+
+# ---- files
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_saved_population_can_be_loaded_merged_and_assigned(
+    masked: InferenceGraph, pooling: Any, tmp_path: Path
+) -> None:
+    batches = [sequences(np.random.default_rng(seed), 3) for seed in range(4)]
+    population = masked.estimate(batches[:2], pooling=pooling)
+    population.save(tmp_path / "population.npz")
+    loaded = Population.load(tmp_path / "population.npz")
+    assert_same(loaded, population)
+    assert_same(
+        loaded.merge(masked.estimate(batches[2:], pooling=pooling)),
+        masked.estimate(batches, pooling=pooling),
+    )
+    masked.assign(loaded)
+    assert masked.population is loaded
+    assert [path.name for path in tmp_path.iterdir()] == ["population.npz"]
+
+
+def test_file_can_be_read_without_the_library(masked: InferenceGraph, tmp_path: Path) -> None:
+    population = masked.estimate([sequences(np.random.default_rng(0), 3)], min_coverage=1)
+    population.save(tmp_path / "population.npz")
+    with np.load(tmp_path / "population.npz", allow_pickle=False) as file:
+        assert all((file[name] == population[name]).all() for name in population)
+        header = json.loads(str(file["#header"]))
+    assert header["format"] == 1
+    assert (header["pooling"], header["n_batches"]) == ("edge", 1)
+    assert header["library"].startswith("bnrewrite ")
+
+
+def _truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def _damaged(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[200] ^= 255
+    path.write_bytes(content)
+
+
+def _foreign(path: Path) -> None:
+    np.savez(path, weights=np.ones(3))
+
+
+def _array(path: Path) -> None:
+    with open(path, "wb") as file:
+        np.save(file, np.ones(3))
+
+
+def _text(path: Path) -> None:
+    path.write_text("not a population")
+
+
+def _rewrite(path: Path, **arrays: Any) -> None:
+    with np.load(path) as file:
+        np.savez(path, **{**file, **arrays})
+
+
+def _newer(path: Path) -> None:
+    with np.load(path) as file:
+        header = json.loads(str(file["#header"]))
+    _rewrite(path, **{"#header": np.array(json.dumps({**header, "format": 2}))})
+
+
+def _edited(path: Path) -> None:
+    with np.load(path) as file:
+        value = file["loop/bn.mean"] + 1
+    _rewrite(path, **{"loop/bn.mean": value})
+
+
+def _incomplete(path: Path) -> None:
+    with np.load(path) as file:
+        arrays = {key: file[key] for key in file if key != "loop/bn.mean#edge.total"}
+    np.savez(path, **arrays)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_truncated, "not a population file, or not a whole one"),
+        (_damaged, "not a population file, or not a whole one"),
+        (_text, "not a population file, or not a whole one"),
+        (_array, "not a population file, or not a whole one"),
+        (_foreign, "was not written by `Population.save`"),
+        (_newer, "has format 2, written by bnrewrite .* later release"),
+        (_edited, r"values of \['loop/bn.mean'\] in .* changed after it was saved"),
+        (_incomplete, "lacks .*total"),
+    ],
+)
+def test_file_that_is_not_a_population_is_refused(
+    masked: InferenceGraph, tmp_path: Path, spoil: Any, message: str
+) -> None:
+    path = tmp_path / "population.npz"
+    masked.estimate([sequences(np.random.default_rng(0), 3)]).save(path)
+    spoil(path)
+    with pytest.raises(ValueError, match=message):
+        Population.load(path)
+
+
+def test_missing_file_and_folder_are_the_errors_of_the_system(
+    masked: InferenceGraph, tmp_path: Path
+) -> None:
+    with pytest.raises(FileNotFoundError):
+        Population.load(tmp_path / "nothing.npz")
+    population = masked.estimate([sequences(np.random.default_rng(0), 3)])
+    with pytest.raises(FileNotFoundError):
+        population.save(tmp_path / "no folder" / "population.npz")
+
+
+def test_interrupted_save_leaves_the_old_file(
+    masked: InferenceGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "population.npz"
+    old = masked.estimate([sequences(np.random.default_rng(0), 3)])
+    old.save(path)
+
+    def interrupt(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        masked.estimate([sequences(np.random.default_rng(1), 3)]).save(path)
+    assert_same(Population.load(path), old)
+    assert [p.name for p in tmp_path.iterdir()] == ["population.npz"]
+
+
+# ---- tables
+
+
+def test_summary_has_a_line_for_each_statistic(
+    masked: InferenceGraph, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batches = [sequences(np.random.default_rng(seed), 3) for seed in range(4)]
+    population = masked.estimate(batches)
+    population.summary()
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header.split() == [
+        "name",
+        "shape",
+        "depth",
+        "batches",
+        "at",
+        "last",
+        "step",
+        "mean",
+        "standard",
+        "error",
+    ]
+    assert len({len(row) for row in (header, *rows)}) == 1
+    for row, (name, value) in zip(rows, population.items(), strict=True):
+        steps, units = value.shape
+        last = population.coverage[name][-1]
+        assert row.split()[:7] == [name, str(steps), "x", str(units), "1", "4", str(last)]
+        assert float(row.split()[7]) == pytest.approx(value.mean(), rel=1e-3)
+        error = np.nanmean(population.standard_error[name])
+        assert float(row.split()[8]) == pytest.approx(error, rel=0.1)
