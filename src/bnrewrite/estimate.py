@@ -26,7 +26,7 @@ def estimate_population(
     batches: Iterable[Batch],
     *,
     pooling: Pooling = "edge",
-    min_coverage: int = 1,
+    min_coverage: int = 0,
     mode: Any = None,
     progress: bool = False,
 ) -> Population:
@@ -100,7 +100,7 @@ class Estimator:
         batches: Iterable[Batch],
         *,
         pooling: Pooling = "edge",
-        min_coverage: int = 1,
+        min_coverage: int = 0,
         progress: bool = False,
     ) -> Population:
         """Average the statistics over `batches`."""
@@ -142,6 +142,11 @@ class Estimator:
                 "empty; pass a list, or a new iterator."
             )
         return accumulators
+
+    def lengths(self, values: Sequence[Any]) -> dict[str, tuple[int, ...]]:
+        """The number of steps of the loops around each statistic, for inputs of some `values`."""
+        outputs = self._function(*values)
+        return {s.name: np.shape(outputs[s.index])[: s.depth] for s in self._sources}
 
     def _read(self, batch: Batch, before: Accumulators) -> dict[str, Reading]:
         """Compute the statistics of one batch, and check all of them."""

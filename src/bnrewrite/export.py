@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from aesara.graph.basic import Apply, Variable, ancestors
 
 from bnrewrite.graphs import Memo, clone_node, rebuild
+from bnrewrite.hold import hold_last_step
 from bnrewrite.marks import Exported, Moments, Path, Statistic, Steps
-from bnrewrite.scans import Loop, hold_last_step, is_loop, is_while_loop, outside_of
+from bnrewrite.scans import Loop, is_loop, is_while_loop, outside_of
 from bnrewrite.survey import Scope, place, survey
 
 _Key = Statistic | Moments | Steps

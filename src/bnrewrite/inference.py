@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
+from functools import cached_property
 from typing import Any
 
 import aesara
@@ -15,13 +16,15 @@ from aesara.tensor.type import TensorType
 from numpy.typing import ArrayLike
 
 from bnrewrite.accumulators import Pooling
-from bnrewrite.batches import Batch
+from bnrewrite.batches import Batch, in_order
 from bnrewrite.estimate import Estimator
 from bnrewrite.export import export_statistics
+from bnrewrite.gap import Comparison, gap_table
 from bnrewrite.marks import Statistic
 from bnrewrite.population import Population
 from bnrewrite.replace import replace_statistics
 from bnrewrite.shards import Shard, estimate_shards
+from bnrewrite.verify import BatchAxes, lengthened, verify_rows, verify_structure
 
 _require_estimate = CheckAndRaise(
     RuntimeError,
@@ -35,7 +38,7 @@ def get_inference_graph(
     estimation_batches: Iterable[Batch],
     *,
     pooling: Pooling = "edge",
-    min_coverage: int = 1,
+    min_coverage: int = 0,
     mode: Any = None,
     progress: bool = False,
 ) -> Variable | list[Variable]:
@@ -142,13 +145,14 @@ class InferenceGraph:
         self._inputs, self._mode = list(inputs), mode
         outputs = [batch_outputs] if isinstance(batch_outputs, Variable) else list(batch_outputs)
         _check_coverage(self._inputs, outputs)
+        self._batch_outputs = outputs
+        self._batch_outputs = outputs
         self._exported = export_statistics(outputs)
         self.statistics: tuple[Statistic, ...] = tuple(self._exported)
         self._shared = {s: _shared(s) for s in self.statistics}
         self._is_estimated = aesara.shared(np.int8(0), name="is_estimated")
         values = {s: _require_estimate(v, self._is_estimated) for s, v in self._shared.items()}
         self.outputs: Variable | list[Variable] = replace_statistics(batch_outputs, values)
-        self._estimator: Estimator | None = None
         self._population: Population | None = None
 
     @property
@@ -161,7 +165,7 @@ class InferenceGraph:
         batches: Iterable[Batch],
         *,
         pooling: Pooling = "edge",
-        min_coverage: int = 1,
+        min_coverage: int = 0,
         progress: bool = False,
     ) -> Population:
         """Average the statistics over `batches`, and use the result from now on.
@@ -194,7 +198,7 @@ class InferenceGraph:
         RuntimeError
             If anything else goes wrong with a batch; the cause is chained.
         """
-        population = self._compiled().estimate(
+        population = self._estimator.estimate(
             batches, pooling=pooling, min_coverage=min_coverage, progress=progress
         )
         self.assign(population)
@@ -206,7 +210,7 @@ class InferenceGraph:
         executor: Executor,
         *,
         pooling: Pooling = "edge",
-        min_coverage: int = 1,
+        min_coverage: int = 0,
         progress: bool = False,
     ) -> Population:
         """Estimate in other processes, each of which loads its own batches.
@@ -238,7 +242,7 @@ class InferenceGraph:
             the others. The graph keeps the population that it had.
         """
         population = estimate_shards(
-            self._compiled(),
+            self._estimator,
             list(shards),
             executor,
             pooling=pooling,
@@ -247,11 +251,6 @@ class InferenceGraph:
         )
         self.assign(population)
         return population
-
-    def _compiled(self) -> Estimator:
-        if self._estimator is None:
-            self._estimator = Estimator(self._inputs, self._exported, mode=self._mode)
-        return self._estimator
 
     def assign(self, population: Mapping[str, ArrayLike]) -> None:
         """Use other population statistics from now on.
@@ -282,6 +281,92 @@ class InferenceGraph:
             self._shared[statistic].set_value(array.astype(statistic.variable.dtype))
         self._is_estimated.set_value(np.int8(1))
         self._population = population if isinstance(population, Population) else None
+
+    def verify(self, batch: Batch | None = None, batch_axes: Any = None) -> list[str]:
+        """Prove that no example of a batch has a say in the outputs of another.
+
+        Without a batch, the graph is searched: no batch statistic may be left at any depth of
+        loops, and the outputs must read every population statistic. With one, the outputs are
+        computed too: those of an example must not change when all others do, alone it must be
+        computed as well, and all of this for as many steps as the longest batch of the estimate
+        had, and one more.
+
+        Parameters
+        ----------
+        batch : batch, optional
+            Of two examples or more that are not the same. Time axes are found by making axes of
+            equal length longer, so their length should not be that of others.
+        batch_axes : dict or tuple, optional
+            In the form of a batch, the axis of the examples for each input, None where there is
+            none. By default the one whose size all inputs have once.
+
+        Returns
+        -------
+        list of str
+            What was checked. An output without an axis of examples, as a mean cost, can't be.
+
+        Raises
+        ------
+        RuntimeError
+            If the graph is not one of inference, does not run, or has no population yet. It says
+            which statistic, output and example.
+        ValueError
+            If the batch does not allow the check, or there is no output to check.
+
+        Examples
+        --------
+        >>> import aesara.tensor as at, numpy as np
+        >>> from bnrewrite import InferenceGraph, mark_statistic
+        >>> x = at.dmatrix("x")
+        >>> graph = InferenceGraph([x], x - mark_statistic(x.mean(axis=0), "mean"))
+        >>> graph.verify()
+        ['structure']
+        """
+        outputs = [self.outputs] if isinstance(self.outputs, Variable) else self.outputs
+        verify_structure(outputs, self.statistics, self._shared)
+        if batch is None:
+            return ["structure"]
+        values = [np.asarray(value) for value in in_order(batch, self._inputs, "the batch")]
+        given = None if batch_axes is None else in_order(batch_axes, self._inputs, "batch_axes")
+        axes = BatchAxes(self._inputs, values, given)
+        longest = {s.name: v.get_value().shape[: s.depth] for s, v in self._shared.items()}
+        predict, labels = self._comparison.inference, self._comparison.labels
+        done = [
+            "structure",
+            f"examples of {verify_rows(predict, labels, values, axes, 'the batch')}",
+        ]
+        for longer, steps in lengthened(values, axes, self._estimator.lengths, longest):
+            what = f"a batch of {steps} steps"
+            verify_rows(predict, labels, longer, axes, what)
+            done.append(what)
+        return done
+
+    def gap(self, batch: Batch) -> None:
+        """Print how far the outputs with population statistics are from those with `batch`'s own.
+
+        A table with a line for each output: the root mean square of the training graph's output,
+        that of the difference, their quotient, and the greatest difference. All of them are small
+        if the estimate is good, and the batch is as large as those of the training.
+
+        Parameters
+        ----------
+        batch : batch
+            As for `estimate`.
+        """
+        values = in_order(batch, self._inputs, "the batch")
+        comparison = self._comparison
+        print(
+            gap_table(comparison.labels, comparison.batch(*values), comparison.inference(*values))
+        )
+
+    @cached_property
+    def _estimator(self) -> Estimator:
+        return Estimator(self._inputs, self._exported, mode=self._mode)
+
+    @cached_property
+    def _comparison(self) -> Comparison:
+        outputs = [self.outputs] if isinstance(self.outputs, Variable) else self.outputs
+        return Comparison(self._inputs, self._batch_outputs, outputs, self._mode)
 
 
 def _check_coverage(inputs: list[Variable], outputs: list[Variable]) -> None:

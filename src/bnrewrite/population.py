@@ -58,7 +58,7 @@ class Population(Mapping[str, NDArray[Any]]):
         Of the mean over these batches: the spread divided by the square root of the coverage.
     """
 
-    def __init__(self, accumulators: Accumulators, min_coverage: int = 1) -> None:
+    def __init__(self, accumulators: Accumulators, min_coverage: int = 0) -> None:
         self._accumulators = accumulators
         self._values = accumulators.values(min_coverage)
         self.min_coverage = min_coverage

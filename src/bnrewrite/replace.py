@@ -9,8 +9,9 @@ from aesara.graph.basic import Apply, Variable
 from aesara.tensor.type import TensorType
 
 from bnrewrite.graphs import Memo, clone_node, rebuild
+from bnrewrite.hold import hold_last_step
 from bnrewrite.marks import BatchMoments, Statistic
-from bnrewrite.scans import Loop, hold_last_step, is_loop
+from bnrewrite.scans import Loop, is_loop
 from bnrewrite.survey import Scope, survey
 
 
@@ -112,7 +113,7 @@ def _replace_in_loop(
     statistics = list(inside.all_statistics())
     inner = [_step_type(s, values[s].ndim - 1)() for s in statistics]
     outer = [
-        # Gathering forgets the static shape, which decides what broadcasts inside the loop.
+        # The static shape decides what broadcasts inside the loop.
         at.specify_shape(hold_last_step(values[s], loop.n_steps), (None, *v.type.shape))
         for s, v in zip(statistics, inner, strict=True)
     ]

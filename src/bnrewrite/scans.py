@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-import aesara.tensor as at
 from aesara.graph.basic import Apply, Variable, ancestors, graph_inputs
 from aesara.graph.rewriting.utils import rewrite_graph
 from aesara.scan.op import Scan
@@ -171,11 +170,6 @@ class Loop:
 
 def _kept(items: Sequence[Variable], kept: list[bool]) -> list[Variable]:
     return [item for item, keep in zip(items, kept, strict=True) if keep]
-
-
-def hold_last_step(values: Variable, n_steps: Variable) -> Variable:
-    """The first `n_steps` of `values`, the last one repeated where there are fewer."""
-    return values[at.minimum(at.arange(n_steps), values.shape[0] - 1)]
 
 
 def outside_of(variable: Variable, node: Apply) -> Variable | None:

@@ -1,0 +1,75 @@
+"""How far the outputs with population statistics are from those with batch statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import aesara
+import numpy as np
+from aesara.graph.basic import Variable
+from aesara.tensor.type import TensorType
+from numpy.typing import NDArray
+
+from bnrewrite.tables import align
+
+
+class Comparison:
+    """Compiled functions for the outputs that are numbers, with statistics of either kind.
+
+    Neither moves random streams, so that both draw the same noise.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[Variable],
+        batch_outputs: Sequence[Variable],
+        outputs: Sequence[Variable],
+        mode: Any,
+    ) -> None:
+        numeric = [i for i, v in enumerate(outputs) if isinstance(v.type, TensorType)]
+        self.labels = [batch_outputs[i].name or f"output {i}" for i in numeric]
+        self._inputs, self._mode = list(inputs), mode
+        self._batch_outputs = [batch_outputs[i] for i in numeric]
+        self._outputs = [outputs[i] for i in numeric]
+
+    @cached_property
+    def batch(self) -> Any:
+        """The training graph."""
+        return self._compile(self._batch_outputs)
+
+    @cached_property
+    def inference(self) -> Any:
+        """The inference graph."""
+        return self._compile(self._outputs)
+
+    def _compile(self, outputs: Sequence[Variable]) -> Any:
+        return aesara.function(
+            self._inputs,
+            list(outputs),
+            no_default_updates=True,
+            on_unused_input="ignore",
+            mode=self._mode,
+        )
+
+
+def root_mean_square(values: NDArray[Any]) -> float:
+    """The root of the mean square; 0 for no values."""
+    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))) if values.size else 0.0
+
+
+def gap_table(
+    labels: Sequence[str], batch: Sequence[NDArray[Any]], population: Sequence[NDArray[Any]]
+) -> str:
+    """One line for each output."""
+    header = ["output", "shape", "rms with batch", "rms difference", "relative", "greatest"]
+    rows = [header]
+    for label, a, b in zip(labels, batch, population, strict=True):
+        difference = np.subtract(a, b, dtype=np.float64)
+        size, distance = root_mean_square(a), root_mean_square(difference)
+        relative = f"{distance / size:.2%}" if size else "unknown"
+        greatest = np.abs(difference).max(initial=0)
+        shape = " x ".join(map(str, a.shape)) or "scalar"
+        rows.append([label, shape, f"{size:.4g}", f"{distance:.3g}", relative, f"{greatest:.3g}"])
+    return align(rows)

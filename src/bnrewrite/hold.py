@@ -1,0 +1,61 @@
+"""Give a loop as many steps of a value as it takes, without a copy where there are enough."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aesara.tensor as at
+import numpy as np
+from aesara.gradient import DisconnectedType
+from aesara.graph.basic import Apply, Variable
+from aesara.graph.op import Op
+from aesara.tensor.type import TensorType
+
+
+class HoldLastStep(Op):  # type: ignore[misc]
+    """The first steps of a value, the last one repeated where there are fewer: a view if not."""
+
+    __props__ = ()
+    view_map = {0: [0]}  # noqa: RUF012
+
+    def make_node(self, values: Variable, n_steps: Variable) -> Apply:
+        """The static shape stays, but for the number of steps."""
+        values, n_steps = at.as_tensor_variable(values), at.as_tensor_variable(n_steps)
+        output = TensorType(values.dtype, (None, *values.type.shape[1:]))
+        return Apply(self, [values, n_steps], [output()])
+
+    def perform(self, node: Apply, inputs: Any, output_storage: Any) -> None:
+        """Slice, or else gather."""
+        values, n_steps = inputs
+        if n_steps > len(values):
+            output_storage[0][0] = values[np.minimum(np.arange(n_steps), len(values) - 1)]
+        else:
+            output_storage[0][0] = values[: max(n_steps, 0)]
+
+    def infer_shape(self, fgraph: Any, node: Apply, shapes: Any) -> Any:
+        """As many steps as are asked for."""
+        return [(at.maximum(node.inputs[1], 0), *shapes[0][1:])]
+
+    def connection_pattern(self, node: Apply) -> list[list[bool]]:
+        """There is no derivative by the number of steps."""
+        return [[True], [False]]
+
+    def L_op(self, inputs: Any, outputs: Any, gradients: Any) -> list[Any]:
+        """Add up the gradients of the repeated steps."""
+        values, n_steps = inputs
+        index = at.minimum(at.arange(n_steps), values.shape[0] - 1)
+        gradient = at.inc_subtensor(at.zeros_like(values)[index], gradients[0])
+        return [gradient, DisconnectedType()()]
+
+    def R_op(self, inputs: Any, eval_points: Any) -> Any:
+        """What holds for values holds for their derivatives."""
+        return [None if eval_points[0] is None else self(eval_points[0], inputs[1])]
+
+
+_hold_last_step = HoldLastStep()
+
+
+def hold_last_step(values: Variable, n_steps: Variable) -> Variable:
+    """The first `n_steps` of `values`, the last one repeated where there are fewer."""
+    held: Variable = _hold_last_step(values, n_steps)
+    return held
