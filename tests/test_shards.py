@@ -1,9 +1,13 @@
 """Estimates in several processes equal one estimate, and nothing is lost when a shard fails."""
 
+import gc
 import multiprocessing
+import re
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import aesara
@@ -15,6 +19,10 @@ from numpy.testing import assert_allclose
 from bnrewrite import InferenceGraph, Population, ShardError, batch_normalize, mark_statistic
 from shards import broken, noise_free_batches
 
+# Dask leaves sockets to the garbage collector.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 LENGTHS = [(4, 3, 5), (2, 6), (1,)]
 SHARDS = [partial(noise_free_batches, lengths) for lengths in LENGTHS]
 
@@ -23,6 +31,14 @@ def build() -> InferenceGraph:
     x = at.dtensor3("x")
     y, _ = aesara.scan(lambda x_t: batch_normalize(x_t, 1.0, 0.0, label="bn"), sequences=[x])
     return InferenceGraph([x], y)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _collected() -> Iterator[None]:
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +56,7 @@ def pool() -> Iterator[Executor]:
 def dask() -> Iterator[Executor]:
     from distributed import Client, LocalCluster
 
-    options: dict[str, Any] = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    options: dict[str, Any] = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with LocalCluster(**options) as cluster, Client(cluster) as client:
         yield client.get_executor()
 
@@ -135,3 +151,16 @@ def test_values_are_those_of_numpy(graph: InferenceGraph, pool: Executor) -> Non
         means = [x[t].mean(axis=0) for x in arrays if len(x) > t]
         (name,) = [name for name in population if name.endswith("mean")]
         assert_allclose(population[name][t], np.mean(means, axis=0))
+
+
+def test_readme_runs_on_dask(graph: InferenceGraph) -> None:
+    from distributed import Client
+
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    (code,) = re.findall(r"```python\n(client = .*?)```", readme, flags=re.DOTALL)
+    code = code.replace("threads_per_worker=1", "threads_per_worker=1, dashboard_address=':0'")
+    names = {"Client": Client, "partial": partial, "graph": graph}
+    names |= {"load_batches": noise_free_batches, "paths": LENGTHS}
+    exec(code, names)
+    names["client"].close()
+    assert_same(names["population"], graph.estimate(b for shard in SHARDS for b in shard()))

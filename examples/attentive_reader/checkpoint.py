@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -54,17 +53,6 @@ def file_name(variant: str) -> str:
 def population_path(checkpoint: Path) -> Path:
     """The population statistics lie beside their checkpoint."""
     return checkpoint.with_suffix(".population.npz")
-
-
-def save_population(checkpoint: Path, population: Mapping[str, np.ndarray]) -> None:
-    """Write the population statistics beside the checkpoint."""
-    np.savez(population_path(checkpoint), **population)
-
-
-def load_population(checkpoint: Path) -> Arrays:
-    """Read what `save_population` wrote."""
-    with np.load(population_path(checkpoint)) as archive:
-        return dict(archive)
 
 
 def save_run(path: Path, run: Run) -> None:

@@ -15,18 +15,20 @@ if __name__ == "__main__":  # flags count before aesara is imported
     os.environ.setdefault("AESARA_FLAGS", "blas__ldflags=")
 
 import aesara
-from checkpoint import Run, load_population, load_run
+from checkpoint import Run, load_run, population_path
 from judge import Judge
 from model import flags
 from problem import Problem, describe, load_problem
 from tables import format_table, make_rows
+
+from bnrewrite import Population
 
 
 def evaluate(path: Path, run: Run, problem: Problem) -> str:
     """The table of a finished run, from its files alone."""
     parameters = {name: aesara.shared(value, name) for name, value in run.best.items()}
     judge = Judge(run.settings.variant, parameters)
-    population = load_population(path) if judge.inference else None
+    population = Population.load(population_path(path)) if judge.inference else None
     return format_table(make_rows(judge, problem, population), problem)
 
 

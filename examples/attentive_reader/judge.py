@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import aesara
@@ -60,15 +60,6 @@ class Judge:
         if self.inference is None:
             return None
         return self.inference.estimate(map(self._arrays, batches), progress=progress)
-
-    def averaged_over_time(self, population: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The same statistics with one value for all steps of a loop."""
-        return {
-            statistic.name: population[statistic.name].mean(
-                axis=tuple(range(statistic.depth)), keepdims=True
-            )
-            for statistic in self.inference.statistics
-        }
 
 
 def score(predict: Predict, batches: Sequence[Batch]) -> Score:

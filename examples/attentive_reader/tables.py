@@ -42,7 +42,7 @@ def make_rows(judge: Judge, problem: Problem, population: Statistics | None) -> 
     ]
     judge.inference.assign(population)
     rows.append(row("population, per step", judge.predict, full))
-    judge.inference.assign(judge.averaged_over_time(population))
+    judge.inference.assign(population.averaged_over_time())
     rows.append(row("population, averaged over time", judge.predict, full))
     judge.inference.assign(population)
     return rows

@@ -21,7 +21,7 @@ import numpy as np
 from aesara.graph.basic import graph_inputs
 from aesara.tensor.random.utils import RandomStream
 from batches import Batch
-from checkpoint import Run, Settings, file_name, load_run, save_population, save_run
+from checkpoint import Run, Settings, file_name, load_run, population_path, save_run
 from judge import Judge, score
 from model import Reader, flags
 from parameters import adam, clip_by_norm, init_parameters
@@ -122,7 +122,7 @@ def finish(run: Run, problem: Problem, trainer: Trainer, judge: Judge, path: Pat
         trainer.parameters[name].set_value(value)
     population = judge.estimate(problem.estimation_batches(), progress=True)
     if population is not None:
-        save_population(path, population)
+        population.save(population_path(path))
     print(f"best epoch: {best_epoch(run)}")
     print(format_table(make_rows(judge, problem, population), problem))
     for picture in draw_pictures(path.parent, run, judge, problem, population):
