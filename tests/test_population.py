@@ -225,6 +225,19 @@ def test_each_unit_may_have_a_count_of_its_own() -> None:
         graph.estimate(batches)
 
 
+def test_moments_without_a_count_weigh_batches_the_same() -> None:
+    x = at.dmatrix("x")
+    mean, variance = mark_moments(x.mean(axis=0), x.var(axis=0), label="bn")
+    graph = InferenceGraph([x], (x - mean) / variance)
+    batches = [np.random.default_rng(n).normal(size=(n, 3)) for n in (2, 5)]
+    population = graph.estimate([(b,) for b in batches], pooling="moments")
+    means = np.array([b.mean(axis=0) for b in batches])
+    within = np.mean([b.var(axis=0) for b in batches], axis=0)
+    assert_allclose(population["bn.mean"], means.mean(axis=0))
+    assert_allclose(population["bn.variance"], within + means.var(axis=0))
+    assert population.count == {}
+
+
 def test_steps_below_min_coverage_take_the_last_one_above(masked: InferenceGraph) -> None:
     batches = [sequences(np.random.default_rng(seed), 3) for seed in range(4)]
     plain = masked.estimate(batches, pooling="reached")

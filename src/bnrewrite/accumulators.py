@@ -95,11 +95,10 @@ class Accumulators:
             self.counts.setdefault(name, VarlenSum(n_time_axes, zeros)).add(reading.count)
 
     def _add_elements(self, name: str, mean: Reading, variance: Reading) -> None:
-        assert mean.count is not None  # `variances` are of moments, which have counts
+        weight = _weight(mean) if mean.count is None else mean.count
         if name not in self.elements:
-            n_time_axes = mean.reached.ndim
-            self.elements[name] = VarlenMoments.empty(n_time_axes, mean.count, mean.value)
-        self.elements[name].add(mean.count, mean.value, variance.value * mean.count)
+            self.elements[name] = VarlenMoments.empty(mean.reached.ndim, weight, mean.value)
+        self.elements[name].add(weight, mean.value, variance.value * weight)
 
     def merged(self, other: Accumulators) -> Accumulators:
         """The sums over the batches of both, which stay as they are."""

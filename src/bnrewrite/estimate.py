@@ -82,7 +82,7 @@ class Estimator:
         exported = exported if isinstance(exported, Exported) else Exported(exported)
         self._inputs = list(inputs)
         self._sources = sources(exported)
-        self._variances = {pair.mean.name: pair.variance.name for pair in exported.counts}
+        self._variances = {pair.mean.name: pair.variance.name for pair in exported.moments}
         outputs = [*exported.values(), *exported.steps.values(), *exported.counts.values()]
         streams = [v for v in graph_inputs(outputs) if _is_random_stream(v)]
         self._streams = [(v, aesara.shared(v.get_value(), name=v.name)) for v in streams]
@@ -107,6 +107,11 @@ class Estimator:
         accumulators = self.accumulate(batches, pooling=pooling, progress=progress)
         return Population(accumulators, min_coverage)
 
+    def empty(self, pooling: Pooling) -> Accumulators:
+        """Nothing seen yet of the statistics."""
+        dtypes = {source.name: source.dtype for source in self._sources}
+        return Accumulators(pooling, dtypes, self._variances)
+
     def accumulate(
         self,
         batches: Iterable[Batch],
@@ -116,8 +121,7 @@ class Estimator:
         progress: bool = False,
     ) -> Accumulators:
         """Add up the statistics of `batches`. Runs of different `number` draw different noise."""
-        dtypes = {source.name: source.dtype for source in self._sources}
-        accumulators = Accumulators(pooling, dtypes, self._variances)
+        accumulators = self.empty(pooling)
         seeds = [(copy, _seed(stream.get_value(), number)) for stream, copy in self._streams]
         bar = tqdm(batches, desc="population statistics", unit="batch", disable=not progress)
         try:

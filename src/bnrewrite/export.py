@@ -47,8 +47,10 @@ def export_statistics(outputs: Variable | Sequence[Variable]) -> Exported:
     >>> [statistic.name for statistic in exported]
     ['mean']
     """
-    values = _export(survey([outputs] if isinstance(outputs, Variable) else outputs), {})
+    scope = survey([outputs] if isinstance(outputs, Variable) else outputs)
+    values = _export(scope, {})
     exported = Exported({key: v for key, v in values.items() if isinstance(key, Statistic)})
+    exported.moments = list(scope.all_moments())
     exported.counts = {key: v for key, v in values.items() if isinstance(key, Moments)}
     exported.steps = {key.path: v for key, v in values.items() if isinstance(key, Steps)}
     return exported
@@ -74,10 +76,9 @@ def _export(scope: Scope, memo: Memo) -> dict[_Key, Variable]:
 
     rebuild(scope.outputs, memo, scope.needed, rebuild_node)
     values.update({s: memo.get(v, v) for v, s in scope.statistics.items()})
-    for node in scope.moments:
-        mean, variance = (scope.statistics.get(v) for v in node.inputs[:2])
-        if mean is not None and variance is not None:
-            values[Moments(mean, variance)] = memo.get(node.inputs[2], node.inputs[2])
+    for moments, node in scope.moments.items():
+        for count in node.inputs[2:]:
+            values[moments] = memo.get(count, count)
     return values
 
 

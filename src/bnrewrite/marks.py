@@ -71,8 +71,10 @@ class Exported(dict[Statistic, Variable]):
 
     Attributes
     ----------
+    moments : list of Moments
+        The means and variances that belong together.
     counts : dict
-        The number of elements behind a mean and a variance, where it is known.
+        The number of elements behind these, where it is known.
     steps : dict
         The number of steps of a while-loop inside other loops, which may differ between steps of
         these. The statistics inside it repeat their last step from there on.
@@ -80,6 +82,7 @@ class Exported(dict[Statistic, Variable]):
 
     def __init__(self, values: Mapping[Statistic, Variable]) -> None:
         super().__init__(values)
+        self.moments: list[Moments] = []
         self.counts: dict[Moments, Variable] = {}
         self.steps: dict[Path, Variable] = {}
 
@@ -127,14 +130,14 @@ def mark_statistic(variable: Variable, label: str | None = None) -> Variable:
 
 
 class BatchMoments(Op):  # type: ignore[misc]
-    """Carries the number of elements beside a mean and a variance; returns the two unchanged."""
+    """Ties a variance to its mean and, if known, to the number of elements; changes neither."""
 
     __props__ = ()
     view_map = {0: [0], 1: [1]}  # noqa: RUF012
 
-    def make_node(self, mean: Variable, variance: Variable, count: Variable) -> Apply:
+    def make_node(self, mean: Variable, variance: Variable, *count: Variable) -> Apply:
         """Outputs have the types of `mean` and `variance`."""
-        return Apply(self, [mean, variance, count], [mean.type(), variance.type()])
+        return Apply(self, [mean, variance, *count], [mean.type(), variance.type()])
 
     def perform(self, node: Apply, inputs: Any, output_storage: Any) -> None:
         """Pass the moments through."""
@@ -146,11 +149,11 @@ class BatchMoments(Op):  # type: ignore[misc]
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
         """Each output depends on its own input, and none on the count."""
-        return [[True, False], [False, True], [False, False]]
+        return [[True, False], [False, True], [False, False]][: len(node.inputs)]
 
     def L_op(self, inputs: Any, outputs: Any, gradients: Any) -> list[Any]:
         """Pass the gradients through."""
-        return [*gradients, DisconnectedType()()]
+        return [*gradients, *(DisconnectedType()() for _ in inputs[2:])]
 
     def R_op(self, inputs: Any, eval_points: Any) -> Any:
         """Pass the derivatives through."""
@@ -182,8 +185,8 @@ def mark_moments(
         The mean, and the mean squared distance from it (divided by `count`, not `count` - 1).
     count : int or Variable, optional
         How many elements were averaged: a scalar, or anything that broadcasts against `mean`. It
-        may be symbolic and differ from step to step, as the sum of a mask does. Without it all
-        batches weigh the same.
+        may be symbolic and differ from step to step, as the sum of a mask does. Without it, batches
+        weigh the same.
     label : str, optional
         The statistics are labelled ``"<label>.mean"`` and ``"<label>.variance"``.
 
@@ -206,8 +209,8 @@ def mark_moments(
     """
     mark_statistic(mean, None if label is None else f"{label}.mean")
     mark_statistic(variance, None if label is None else f"{label}.variance")
-    count = at.as_tensor_variable(1 if count is None else count)
-    marked_mean, marked_variance = _batch_moments(mean, variance, count)
+    counts = [] if count is None else [at.as_tensor_variable(count)]
+    marked_mean, marked_variance = _batch_moments(mean, variance, *counts)
     return marked_mean, marked_variance
 
 

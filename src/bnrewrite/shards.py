@@ -62,6 +62,7 @@ def estimate_shards(
         )
     if not shards:
         raise ValueError("there are no shards to estimate from.")
+    estimator.empty(pooling)  # which raises here, and not in every worker, if it can't be
     payload = pickle.dumps((estimator, os.getpid(), threading.get_ident()))
     futures: dict[Future[Accumulators], int] = {
         executor.submit(_run, payload, shard, i, pooling): i for i, shard in enumerate(shards)

@@ -11,7 +11,7 @@ from aesara.graph.basic import Apply, Constant, Variable
 
 from bnrewrite.graphs import topological_order
 from bnrewrite.isolation import was_compiled_in_place
-from bnrewrite.marks import BatchMoments, Path, Statistic, is_marked, label_of
+from bnrewrite.marks import BatchMoments, Moments, Path, Statistic, is_marked, label_of
 from bnrewrite.scans import LoopBoundary, is_derivative, is_loop
 
 
@@ -29,8 +29,8 @@ class Scope:
         They, and all variables they are computed from.
     statistics : dict
         The marked ones among these (not those of `scopes`).
-    moments : list of Apply
-        The `BatchMoments` nodes.
+    moments : dict
+        The `BatchMoments` nodes that tie two of these.
     scopes : dict
         The graphs inside nodes that hold statistics, or inputs that nothing needs: these nodes
         have to be built anew.
@@ -40,7 +40,7 @@ class Scope:
     outputs: list[Variable] = field(default_factory=list)
     needed: set[Variable] = field(default_factory=set)
     statistics: dict[Variable, Statistic] = field(default_factory=dict)
-    moments: list[Apply] = field(default_factory=list)
+    moments: dict[Moments, Apply] = field(default_factory=dict)
     scopes: dict[Apply, Scope] = field(default_factory=dict)
 
     def all_statistics(self) -> Iterator[Statistic]:
@@ -48,6 +48,12 @@ class Scope:
         yield from self.statistics.values()
         for scope in self.scopes.values():
             yield from scope.all_statistics()
+
+    def all_moments(self) -> Iterator[Moments]:
+        """The means and variances that belong together, of this graph and of those inside it."""
+        yield from self.moments
+        for scope in self.scopes.values():
+            yield from scope.all_moments()
 
 
 def survey(outputs: Sequence[Variable]) -> Scope:
@@ -167,7 +173,9 @@ def _name_statistics(scope: Scope, prefix: str, taken: set[str]) -> None:
         scope.statistics[variable] = Statistic(scope.path, variable, label_of(variable), name)
     for node in topological_order(scope.outputs, (), scope.needed):
         if isinstance(node.op, BatchMoments):
-            scope.moments.append(node)
+            mean, variance = (scope.statistics.get(v) for v in node.inputs[:2])
+            if mean is not None and variance is not None:
+                scope.moments[Moments(mean, variance)] = node
         if node in scope.scopes:
             inside = scope.scopes[node]
             _name_statistics(inside, _unique(prefix + _name_of(node) + "/", taken), taken)
