@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 
-os.environ.setdefault("AESARA_FLAGS", "blas__ldflags=,floatX=float32")
+os.environ["AESARA_FLAGS"] = "blas__ldflags=,floatX=float32," + os.environ.get("AESARA_FLAGS", "")
 
 import aesara
 import aesara.tensor as at
@@ -21,7 +21,7 @@ from aesara.compile.sharedvalue import SharedVariable
 from aesara.graph.basic import Variable
 from tqdm import tqdm
 
-from bnrewrite import InferenceGraph, Population, batch_normalize
+from bnrewrite import InferenceGraph, Population, batch_normalize, get_inference_graph
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -169,19 +169,25 @@ def main() -> None:
     order = np.random.default_rng(1).permutation(len(test_series))
     full = make_batches(test_series, TEST_BATCH_SIZE, order)
     single = make_batches(test_series, 1)
-    with_batch = aesara.function([x, mask], scores)
+    inputs = [x, mask]
+    with_batch = aesara.function(inputs, scores)
     rows = {
         f"(a) batch statistics, batches of {TEST_BATCH_SIZE}": accuracy(with_batch, full),
         "(b) batch statistics, batches of 1": accuracy(with_batch, single),
     }
 
-    graph = InferenceGraph([x, mask], scores)
     batches = make_batches(train_series, BATCH_SIZE, rng.permutation(len(train_series)))
-    population = graph.estimate([(b["x"], b["mask"]) for b in batches], progress=True)
-    with_population = aesara.function([x, mask], graph.outputs)
+    batches = [(b["x"], b["mask"]) for b in batches]
+    inference_scores = get_inference_graph(inputs, scores, batches, progress=True)
+    with_population = aesara.function(inputs, inference_scores)
     rows["(c) population statistics of each step"] = accuracy(with_population, single)
+
+    # Predicting needs no more. An InferenceGraph also gives the population, and takes another one.
+    graph = InferenceGraph(inputs, scores)
+    population = graph.estimate(batches)
     graph.assign({name: v.mean(axis=0, keepdims=True) for name, v in population.items()})
-    rows["(d) population statistics averaged over time"] = accuracy(with_population, single)
+    with_averages = aesara.function(inputs, graph.outputs)
+    rows["(d) population statistics averaged over time"] = accuracy(with_averages, single)
 
     print(f"\n{'test accuracy under':<48}{'%':>6}")
     for name, value in rows.items():

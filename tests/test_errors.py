@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 from aesara.graph.basic import Variable
 
-from bnrewrite import InferenceGraph, mark_statistic, replace_statistics
+from bnrewrite import (
+    InferenceGraph,
+    export_statistics,
+    get_inference_graph,
+    mark_moments,
+    mark_statistic,
+    replace_statistics,
+)
 
 
 def centered(x: Variable, label: str = "mean") -> Variable:
@@ -21,6 +28,10 @@ def centered(x: Variable, label: str = "mean") -> Variable:
 
 def looped(x: Variable, name: str = "loop") -> Variable:
     return aesara.scan(centered, sequences=[x], name=name)[0]
+
+
+def nested(x: Variable) -> Variable:
+    return aesara.scan(lambda x_s: looped(x_s, "words"), sequences=[x], name="sentences")[0]
 
 
 @pytest.fixture
@@ -38,7 +49,19 @@ def batch(n_steps: int = 3, units: int = 2) -> dict[str, Any]:
 
 
 def test_graph_without_marks_is_refused(x: Variable) -> None:
-    with pytest.raises(ValueError, match=r"no marked statistic.*mark_statistic"):
+    plain = x - x.mean(axis=0)
+    for refuse in (
+        lambda: InferenceGraph([x], plain),
+        lambda: export_statistics(plain),
+        lambda: get_inference_graph([x], plain, [batch()]),
+    ):
+        with pytest.raises(ValueError, match=r"no marked statistic.*mark_statistic"):
+            refuse()
+
+
+def test_mark_that_the_outputs_do_not_need_is_none(x: Variable) -> None:
+    centered(x)
+    with pytest.raises(ValueError, match=r"no marked statistic.*outputs are computed from"):
         InferenceGraph([x], x * 2)
 
 
@@ -50,13 +73,39 @@ def test_mark_set_to_false_is_none(x: Variable) -> None:
 
 
 def test_inputs_that_do_not_cover_the_graph_are_named(x: Variable) -> None:
-    with pytest.raises(ValueError, match=r"not among inputs: \['x'\]"):
-        InferenceGraph([at.dmatrix("z")], centered(x))
+    y = at.dtensor3("y")
+    with pytest.raises(ValueError, match=r"not among inputs: \['x', 'y'\]"):
+        InferenceGraph([at.dmatrix("z")], centered(x) + y)
+
+
+def test_inputs_that_are_none_are_refused(x: Variable) -> None:
+    for computed in (x * 2, aesara.shared(np.zeros((1, 1, 1)))):
+        with pytest.raises(ValueError, match=r"inputs must not be computed, or shared"):
+            InferenceGraph([x, computed], centered(x))
+    with pytest.raises(TypeError, match=r"must be variables, and 'x' is none"):
+        InferenceGraph(["x"], centered(x))
 
 
 def test_integer_statistic_is_refused() -> None:
-    with pytest.raises(TypeError, match="int64"):
+    with pytest.raises(TypeError, match=r"floating-point.*n is int64"):
         mark_statistic(at.lvector("n"))
+    with pytest.raises(TypeError, match=r"floating-point.*n is int64"):
+        mark_moments(at.dvector("mean"), at.lvector("n"))
+    with pytest.raises(TypeError, match=r"floating-point.*1.0 is float"):
+        mark_statistic(1.0)
+
+
+def test_integer_marked_by_hand_is_placed() -> None:
+    def step(x_t: Variable) -> Variable:
+        total = x_t.sum(axis=0)
+        total.tag.bn_statistic = True
+        total.tag.bn_label = "total"
+        return x_t - total
+
+    x = at.ltensor3("x")
+    message = r"'counts/total' is of type .*int64.* cast to floating point"
+    with pytest.raises(TypeError, match=message):
+        InferenceGraph([x], aesara.scan(step, sequences=[x], name="counts")[0])
 
 
 @pytest.mark.parametrize("batches", [[], iter(())])
@@ -65,9 +114,20 @@ def test_no_batches_are_refused(graph: InferenceGraph, batches: Any) -> None:
         graph.estimate(batches)
 
 
-def test_missing_and_unknown_inputs_are_all_named(graph: InferenceGraph) -> None:
-    with pytest.raises(ValueError, match=r"batch 2 .*missing \['x'\], unknown \['a', 'b'\]"):
-        graph.estimate([batch(), {"a": 1, "b": 2}])
+def test_iterator_that_was_read_before_is_refused(graph: InferenceGraph) -> None:
+    batches = iter([batch()])
+    graph.estimate(batches)
+    with pytest.raises(ValueError, match=r"no batches.*read before is empty; pass a list"):
+        graph.estimate(batches)
+
+
+def test_missing_and_unknown_inputs_are_all_named(x: Variable) -> None:
+    y = at.dtensor3("y")
+    graph = InferenceGraph([x, y], centered(x) + y)
+    good = {**batch(), "y": batch()["x"]}
+    message = r"batch 2 .*inputs \['x', 'y'\]: missing \['x', 'y'\], unknown \['a', 'b'\]"
+    with pytest.raises(ValueError, match=message):
+        graph.estimate([good, {"a": 1, "b": 2}])
 
 
 def test_tuple_of_the_wrong_length_is_refused(graph: InferenceGraph) -> None:
@@ -75,9 +135,16 @@ def test_tuple_of_the_wrong_length_is_refused(graph: InferenceGraph) -> None:
         graph.estimate([(1, 2)])
 
 
-def test_batch_of_another_kind_is_refused(graph: InferenceGraph) -> None:
-    with pytest.raises(ValueError, match="batch 1 is of type ndarray"):
-        graph.estimate(batch()["x"])
+@pytest.mark.parametrize("wrong", [np.zeros((3, 4, 2)), 3, "x", None, {1}])
+def test_batch_of_another_kind_is_refused(graph: InferenceGraph, wrong: Any) -> None:
+    kind = type(wrong).__name__
+    with pytest.raises(ValueError, match=rf"batch 1 is of type {kind}\. A batch is a dict"):
+        graph.estimate([wrong])
+
+
+def test_value_of_another_kind_is_refused(graph: InferenceGraph) -> None:
+    with pytest.raises(RuntimeError, match=r"stopped at batch 2, after 1 batches.*input argument"):
+        graph.estimate([batch(), ("no array",)])
 
 
 def test_shape_that_differs_other_than_in_time_is_refused(graph: InferenceGraph) -> None:
@@ -86,15 +153,37 @@ def test_shape_that_differs_other_than_in_time_is_refused(graph: InferenceGraph)
 
 
 def test_batch_without_steps_is_refused(graph: InferenceGraph) -> None:
-    with pytest.raises((ValueError, RuntimeError), match=r"batch 1"):
-        graph.estimate([batch(n_steps=0)])
+    message = r"(loop 'loop' took no step in )?batch 2.* Leave empty sequences"
+    with pytest.raises(ValueError, match=message):
+        graph.estimate([batch(), batch(n_steps=0)])
 
 
-def test_value_that_is_not_finite_is_placed(graph: InferenceGraph) -> None:
+@pytest.mark.parametrize("lengths", [(0, 3), (2, 0)])
+def test_batch_without_inner_steps_is_refused(lengths: tuple[int, int]) -> None:
+    x = at.dtensor4("x")
+    graph = InferenceGraph([x], nested(x))
+    message = r"(loop 'sentences.*' took no step in )?batch 1.* Leave empty sequences"
+    with pytest.raises(ValueError, match=message):
+        graph.estimate([(np.zeros((*lengths, 4, 2)),)])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@np.errstate(invalid="ignore")
+def test_value_that_is_not_finite_is_placed(graph: InferenceGraph, value: float) -> None:
     bad = batch(n_steps=5)
-    bad["x"][3, 0, 1] = np.nan
-    with pytest.raises(ValueError, match="'loop/mean' is not finite in batch 2 at step 3"):
+    bad["x"][3, 0, 1] = value
+    message = r"'loop/mean' is not finite in batch 2 at step 3 .* Check the parameters"
+    with pytest.raises(ValueError, match=message):
         graph.estimate([batch(), bad])
+
+
+@np.errstate(invalid="ignore")
+def test_value_that_is_not_finite_is_placed_in_nested_loops() -> None:
+    x, bad = at.dtensor4("x"), np.zeros((3, 2, 4, 2))
+    bad[2, 1, 0, 0] = np.inf
+    message = r"'sentences/words/mean' is not finite in batch 1 at step \(2, 1\)"
+    with pytest.raises(ValueError, match=message):
+        InferenceGraph([x], nested(x)).estimate([(bad,)])
 
 
 def test_evaluating_before_an_estimate_is_an_error(x: Variable, graph: InferenceGraph) -> None:
@@ -119,6 +208,28 @@ def test_failure_keeps_the_population_and_counts_the_batches(
         graph.estimate(failing())
     assert graph.population is population
     np.testing.assert_array_equal(evaluate(batch()["x"]), before)
+
+
+def test_bad_batch_keeps_the_population(x: Variable, graph: InferenceGraph) -> None:
+    population = graph.estimate([batch()])
+    evaluate = aesara.function([x], graph.outputs)
+    before = evaluate(batch()["x"])
+    with pytest.raises(ValueError, match="batch 2 has 2 values"):
+        graph.estimate([batch(7), (1, 2)])
+    assert graph.population is population
+    np.testing.assert_array_equal(evaluate(batch()["x"]), before)
+
+
+@pytest.mark.parametrize("value", [np.full((2, 2), np.nan), np.full((2, 2), "a")])
+def test_population_that_is_not_finite_is_refused(graph: InferenceGraph, value: Any) -> None:
+    with pytest.raises(ValueError, match=r"(?s)nothing was assigned.*not finite.*loop/mean"):
+        graph.assign({"loop/mean": value})
+
+
+@pytest.mark.parametrize("shape", [(0, 2), (2,)])
+def test_population_without_steps_is_refused(graph: InferenceGraph, shape: Any) -> None:
+    with pytest.raises(ValueError, match=r"(?s)nothing was assigned.*wrong shape: loop/mean"):
+        graph.assign({"loop/mean": np.zeros(shape)})
 
 
 def test_population_that_does_not_fit_is_listed_and_not_assigned(x: Variable) -> None:
@@ -153,6 +264,20 @@ def test_mark_on_an_input_of_a_step_is_refused(x: Variable) -> None:
         aesara.scan(step, sequences=[x], name="encoder")
 
 
+def test_mark_on_a_state_of_a_step_is_refused(x: Variable) -> None:
+    def step(x_t: Variable, h: Variable) -> Variable:
+        return mark_statistic(h, "state") + x_t
+
+    initial = at.zeros_like(x[0])
+    with pytest.raises(ValueError, match=r"'state' would be lost.*loop 'encoder'.*copy"):
+        aesara.scan(step, sequences=[x], outputs_info=[initial], name="encoder")
+
+
+def test_mark_on_a_copy_of_an_input_of_a_step_is_found(x: Variable) -> None:
+    y, _ = aesara.scan(lambda x_t: mark_statistic(x_t.copy(), "row"), sequences=[x], name="rows")
+    assert [s.name for s in InferenceGraph([x], y).statistics] == ["rows/row"]
+
+
 @pytest.mark.parametrize("recurrent", [False, True])
 def test_derivative_of_a_marked_loop_is_refused(x: Variable, recurrent: bool) -> None:
     weight = aesara.shared(np.eye(2))
@@ -164,8 +289,11 @@ def test_derivative_of_a_marked_loop_is_refused(x: Variable, recurrent: bool) ->
         outputs_info=[at.zeros_like(x[0])] if recurrent else None,
         name="encoder",
     )
-    with pytest.raises(ValueError, match=r"loop 'grad_of_encoder' computes a derivative"):
-        InferenceGraph([x], [h, aesara.grad((h**2).sum(), weight)])
+    gradient = aesara.grad((h**2).sum(), weight)
+    message = r"loop 'grad_of_encoder' computes a derivative.*gradients of the inference graph"
+    for outputs in (gradient, [h, gradient]):
+        with pytest.raises(ValueError, match=message):
+            InferenceGraph([x], outputs)
 
 
 def test_inner_loop_whose_number_of_steps_changes_is_refused() -> None:
@@ -175,8 +303,22 @@ def test_inner_loop_whose_number_of_steps_changes_is_refused() -> None:
         return aesara.scan(centered, sequences=[x_s], n_steps=n, name="words")[0].sum(axis=0)
 
     y, _ = aesara.scan(outer, sequences=[x, lengths], name="sentences")
-    with pytest.raises(ValueError, match=r"steps of loop 'sentences/words' changes.*'sentences'"):
+    message = r"steps of loop 'sentences/words' changes.*'sentences' to the next.*mask or stop"
+    with pytest.raises(ValueError, match=message):
         InferenceGraph([x, lengths], y)
+
+
+def test_inner_loop_of_as_many_steps_as_an_axis_has_is_fine() -> None:
+    def outer(x_s: Variable) -> Variable:
+        steps, _ = aesara.scan(
+            lambda h: at.tanh(centered(h)), outputs_info=[x_s], n_steps=x_s.shape[1], name="words"
+        )
+        return steps[-1]
+
+    x = at.dtensor3("x")
+    y, _ = aesara.scan(outer, sequences=[x], name="sentences")
+    population = InferenceGraph([x], y).estimate([(np.ones((4, 2, 3)),)])
+    assert population["sentences/words/mean"].shape == (4, 3, 3)
 
 
 def run(code: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from aesara.compile.builders import OpFromGraph
 from aesara.graph.basic import Apply, Variable, ancestors, graph_inputs
 from aesara.graph.rewriting.utils import rewrite_graph
 from aesara.scan.op import Scan
@@ -181,7 +182,9 @@ def outside_of(variable: Variable, node: Apply) -> Variable | None:
         None if the value may change from step to step. What depends only on non-sequences, and on
         the shapes of sequences and states, does not.
     """
-    # A rewrite, on a copy, expresses shapes within the body by the shapes of its inputs.
+    # A rewrite, on a copy, expresses shapes within the body by the shapes of its inputs. It does
+    # not see past what an `OpFromGraph` is applied to.
+    (variable,) = rebuild([variable], {}, set(ancestors([variable])), _inline)
     variable = rewrite_graph(variable, include=("ShapeOpt", "canonicalize"), clone=True)
     boundary = LoopBoundary(node)
     memo = {v: boundary.behind(v)[0] for v in node.op.inner_non_seqs(node.op.inner_inputs)}
@@ -198,6 +201,15 @@ def outside_of(variable: Variable, node: Apply) -> Variable | None:
     if any(boundary.has_inner_input(v) and v not in memo for v in graph_inputs([variable], memo)):
         return None
     return rebuild([variable], memo, set(ancestors([variable])), clone_node)[0]
+
+
+def _inline(node: Apply, inputs: list[Variable]) -> Memo:
+    """`node` on new `inputs`, or the graph inside if it is an `OpFromGraph`."""
+    if not isinstance(node.op, OpFromGraph):
+        return clone_node(node, inputs)
+    memo, inner = dict(zip(node.op.inner_inputs, inputs, strict=True)), node.op.inner_outputs
+    outputs = rebuild(inner, memo, set(ancestors(inner)), _inline)
+    return dict(zip(node.outputs, outputs, strict=False))
 
 
 def _lengths(variable: Variable) -> list[Variable]:
