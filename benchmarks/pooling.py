@@ -71,9 +71,7 @@ def main() -> None:
     whole = without_speaker(vowels.make_batches(series, len(series)))
     exact = graph.estimate(whole, pooling="moments")
     print(f"all series in one batch: test accuracy {vowels.accuracy(predict, test):.1%}\n")
-    print(
-        f"{'pooling':<10}{'batch':>7}{'means':>9}{'variances':>11}{'input term':>12}{'accuracy':>10}"
-    )
+    print("pooling     batch    means  variances  input term  accuracy")
     for pooling in POOLINGS:
         for size in SIZES:
             rows = []

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from aesara.compile.builders import OpFromGraph
-from aesara.graph.basic import Apply, Variable, ancestors, graph_inputs
+from aesara.graph.basic import Apply, Constant, Variable, ancestors, graph_inputs
 from aesara.graph.rewriting.utils import rewrite_graph
 from aesara.scan.op import Scan
 from aesara.scan.utils import ScanArgs
-from aesara.tensor.shape import Shape_i
+from aesara.tensor.shape import Shape, Shape_i
+from aesara.tensor.subtensor import Subtensor
 
 from bnrewrite.graphs import Memo, clone_node, rebuild
 
@@ -182,14 +183,18 @@ def outside_of(variable: Variable, node: Apply) -> Variable | None:
         None if the value may change from step to step. What depends only on non-sequences, and on
         the shapes of sequences and states, does not.
     """
-    # A rewrite, on a copy, expresses shapes within the body by the shapes of its inputs. It does
-    # not see past what an `OpFromGraph` is applied to.
-    (variable,) = rebuild([variable], {}, set(ancestors([variable])), _inline)
-    variable = rewrite_graph(variable, include=("ShapeOpt", "canonicalize"), clone=True)
+    outside = _outside_of(variable, node)
+    if outside is None:
+        # A rewrite, on a copy, expresses shapes within the body by the shapes of its inputs.
+        simpler = rewrite_graph(variable, include=("ShapeOpt", "canonicalize"), clone=True)
+        outside = _outside_of(simpler, node)
+    return outside
+
+
+def _outside_of(variable: Variable, node: Apply) -> Variable | None:
     boundary = LoopBoundary(node)
     memo = {v: boundary.behind(v)[0] for v in node.op.inner_non_seqs(node.op.inner_inputs)}
-    for length in _lengths(variable):
-        (inner,), axis = length.owner.inputs, length.owner.op.i
+    for length, inner, axis in _lengths(variable):
         if boundary.has_inner_input(inner) and inner not in memo:
             memo[length] = boundary.behind(inner)[0].shape[axis + 1]
         elif inner.owner and is_loop(inner.owner) and axis > 0:
@@ -203,14 +208,20 @@ def outside_of(variable: Variable, node: Apply) -> Variable | None:
     return rebuild([variable], memo, set(ancestors([variable])), clone_node)[0]
 
 
-def _inline(node: Apply, inputs: list[Variable]) -> Memo:
-    """`node` on new `inputs`, or the graph inside if it is an `OpFromGraph`."""
-    if not isinstance(node.op, OpFromGraph):
-        return clone_node(node, inputs)
-    memo, inner = dict(zip(node.op.inner_inputs, inputs, strict=True)), node.op.inner_outputs
-    outputs = rebuild(inner, memo, set(ancestors(inner)), _inline)
-    return dict(zip(node.outputs, outputs, strict=False))
+def _lengths(variable: Variable) -> Iterator[tuple[Variable, Variable, int]]:
+    """The lengths that `variable` is computed from, each with what it is of and the axis."""
+    for length in ancestors([variable]):
+        if length.owner is None:
+            continue
+        if isinstance(length.owner.op, Shape_i):
+            yield length, length.owner.inputs[0], length.owner.op.i
+        elif isinstance(length.owner.op, Subtensor) and length.ndim == 0:
+            shape, *index = length.owner.inputs
+            if shape.owner and isinstance(shape.owner.op, Shape) and _is_constant(index):
+                (inner,) = shape.owner.inputs
+                yield length, inner, int(index[0].data) % inner.ndim
 
 
-def _lengths(variable: Variable) -> list[Variable]:
-    return [v for v in ancestors([variable]) if v.owner and isinstance(v.owner.op, Shape_i)]
+def _is_constant(index: Sequence[Variable]) -> bool:
+    """Whether an index is one number."""
+    return len(index) == 1 and isinstance(index[0], Constant)
