@@ -13,6 +13,7 @@ from bnrewrite.marks import Statistic as Statistic
 from bnrewrite.marks import mark_moments as mark_moments
 from bnrewrite.marks import mark_statistic as mark_statistic
 from bnrewrite.normalization import batch_normalize as batch_normalize
+from bnrewrite.plots import plot_population as plot_population
 from bnrewrite.population import Population as Population
 from bnrewrite.replace import replace_statistics as replace_statistics
 from bnrewrite.shards import ShardError as ShardError

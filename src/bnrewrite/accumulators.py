@@ -133,8 +133,7 @@ class Accumulators:
 
     def coverage(self, name: str) -> NDArray[np.int64]:
         """How many batches reached each step."""
-        coverage: NDArray[np.int64] = _per_step(self.reached[name]).max(axis=-1).astype(np.int64)
-        return coverage
+        return np.asarray(_per_step(self.reached[name]).max(axis=-1), dtype=np.int64)
 
     def count(self, name: str) -> NDArray[np.int64] | None:
         """How many elements there were, if known: for each step, or for each value of a step."""

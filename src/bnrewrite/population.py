@@ -53,7 +53,8 @@ class Population(Mapping[str, NDArray[Any]]):
         How many elements are behind each step, where it is known.
     spread : dict of str to ndarray
         The standard deviation (divided by n - 1) between the batches that reached a step, with the
-        axes of the value; NaN where fewer than two did.
+        axes of the value; NaN where fewer than two did. (Under ``"edge"`` the value rests on the
+        held steps of other batches too.)
     standard_error : dict of str to ndarray
         Of the mean over these batches: the spread divided by the square root of the coverage.
     """
@@ -100,14 +101,15 @@ class Population(Mapping[str, NDArray[Any]]):
         for name, moments in self._accumulators.reached.items():
             with np.errstate(divide="ignore", invalid="ignore"):
                 variance = moments.deviations / np.where(moments.weight > 1, moments.weight - 1, 0)
-            spread[name] = np.sqrt(variance)
+            spread[name] = np.asarray(np.sqrt(variance))
         return spread
 
     @cached_property
     def standard_error(self) -> Mapping[str, NDArray[np.float64]]:  # noqa: D102
         reached = self._accumulators.reached
         with np.errstate(divide="ignore", invalid="ignore"):
-            return {name: s / np.sqrt(reached[name].weight) for name, s in self.spread.items()}
+            errors = {name: s / np.sqrt(reached[name].weight) for name, s in self.spread.items()}
+        return {name: np.asarray(error) for name, error in errors.items()}
 
     def averaged_over_time(self) -> dict[str, NDArray[Any]]:
         """Each statistic averaged over its steps, weighted by coverage, as one step.
