@@ -3,8 +3,8 @@
 Every layer has a twin of the same name in `oracle`. `Model` puts it into a number of further loops.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -92,9 +92,14 @@ class Model:
         """
         return self.differentiable and self.layer not in (kept, bounded, settling, nested_while)
 
-    def flags(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def flags(self) -> Iterator[None]:
         """Give the configuration of Aesara that the model is built and compiled in."""
-        return aesara.config.change_flags(mode=self.mode, floatX=self.dtype)
+        with aesara.config.change_flags(mode=self.mode, floatX=self.dtype):
+            # Aesara keeps the mode it made last, and takes FAST_COMPILE for the default one.
+            aesara.compile.mode.instantiated_default_mode = None
+            yield
+        aesara.compile.mode.instantiated_default_mode = None
 
     def build(self) -> Graph:
         """Build a new graph."""

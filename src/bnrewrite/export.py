@@ -89,7 +89,7 @@ def _export_from_loop(
     node = inside.path[-1]
     memo: Memo = {}
     inner_values = _export(inside, memo)
-    loop = Loop(node, inputs, needed | inside.needed)
+    loop = Loop(node, inputs, needed, inside.needed)
     loop.replace_inside(memo)
     loop.add_nit_sots(list(inner_values.values()))
     new_outputs, added = loop.build()

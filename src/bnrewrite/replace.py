@@ -109,7 +109,7 @@ def _replace_in_loop(
 ) -> Memo:
     """Build a loop anew so that it gets the values of the statistics in its body."""
     node = inside.path[-1]
-    loop = Loop(node, inputs, needed | inside.needed)
+    loop = Loop(node, inputs, needed, inside.needed)
     statistics = list(inside.all_statistics())
     inner = [_step_type(s, values[s].ndim - 1)() for s in statistics]
     outer = [

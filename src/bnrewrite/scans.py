@@ -81,17 +81,24 @@ class Loop:
         The old loop, which stays as it is.
     inputs : list of Variable
         The new outer inputs, one for each of `node`.
-    needed : collection of Variable
-        Outer outputs and inner inputs to keep.
+    needed, needed_inside : collection of Variable
+        The outer outputs, and the inner inputs, to keep. Inner inputs are shared by all loops, so
+        what is needed inside another loop must not be among them.
     """
 
-    def __init__(self, node: Apply, inputs: list[Variable], needed: Collection[Variable]) -> None:
+    def __init__(
+        self,
+        node: Apply,
+        inputs: list[Variable],
+        needed: Collection[Variable],
+        needed_inside: Collection[Variable],
+    ) -> None:
         self._op = node.op
         # clone=False: marked variables must stay the objects that were found.
         self._args = ScanArgs(
             inputs, node.outputs, node.op.inner_inputs, node.op.inner_outputs, node.op.info, False
         )
-        self._prune(needed)
+        self._prune(needed, needed_inside)
         self._old_outputs = list(self._args.outer_outputs)
 
     @property
@@ -104,11 +111,11 @@ class Loop:
         """What the body returns."""
         return list(self._args.inner_outputs)
 
-    def _prune(self, needed: Collection[Variable]) -> None:
+    def _prune(self, needed: Collection[Variable], needed_inside: Collection[Variable]) -> None:
         """Leave out what no needed output depends on, so that nothing upstream need be kept."""
         args = self._args
         for kind in ("seqs", "non_seqs"):
-            self._keep(kind, [v in needed for v in getattr(args, f"inner_in_{kind}")])
+            self._keep(kind, [v in needed_inside for v in getattr(args, f"inner_in_{kind}")])
         for kind in (*_STATES, "nit_sot"):
             kept = [v in needed for v in getattr(args, f"outer_out_{kind}")]
             if kind == "mit_sot":
@@ -186,7 +193,9 @@ def outside_of(variable: Variable, node: Apply) -> Variable | None:
     outside = _outside_of(variable, node)
     if outside is None:
         # A rewrite, on a copy, expresses shapes within the body by the shapes of its inputs.
-        simpler = rewrite_graph(variable, include=("ShapeOpt", "canonicalize"), clone=True)
+        # It does not see past what an `OpFromGraph` is applied to.
+        (inlined,) = rebuild([variable], {}, set(ancestors([variable])), _inline)
+        simpler = rewrite_graph(inlined, include=("ShapeOpt", "canonicalize"), clone=True)
         outside = _outside_of(simpler, node)
     return outside
 
@@ -206,6 +215,15 @@ def _outside_of(variable: Variable, node: Apply) -> Variable | None:
     if any(boundary.has_inner_input(v) and v not in memo for v in graph_inputs([variable], memo)):
         return None
     return rebuild([variable], memo, set(ancestors([variable])), clone_node)[0]
+
+
+def _inline(node: Apply, inputs: list[Variable]) -> Memo:
+    """`node` on new `inputs`, or the graph inside if it is an `OpFromGraph`."""
+    if not isinstance(node.op, OpFromGraph):
+        return clone_node(node, inputs)
+    memo, inner = dict(zip(node.op.inner_inputs, inputs, strict=True)), node.op.inner_outputs
+    outputs = rebuild(inner, memo, set(ancestors(inner)), _inline)
+    return dict(zip(node.outputs, outputs, strict=False))
 
 
 def _lengths(variable: Variable) -> Iterator[tuple[Variable, Variable, int]]:

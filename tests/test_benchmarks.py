@@ -1,0 +1,100 @@
+"""What the benchmarks show, as far as it does not depend on the machine."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import aesara
+import aesara.tensor as at
+import numpy as np
+import pytest
+from aesara.compile.mode import Mode
+from aesara.graph.basic import Variable, io_toposort
+from aesara.graph.rewriting.utils import rewrite_graph
+from aesara.scan.op import Scan
+from aesara.tensor.elemwise import Elemwise
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+
+import growth
+import models
+from bnrewrite import InferenceGraph, batch_normalize, export_statistics
+
+# All rewrites of the default mode, and nothing to compile.
+REWRITTEN = Mode("py", "fast_run")
+SIZES = {growth.abreast: (5, 10, 20, 40), growth.stacked: (5, 10, 20, 40), growth.nested: (1, 2, 4)}
+
+
+def bodies(inputs: list[Variable], outputs: list[Variable]) -> list[list[str]]:
+    """Compile, and list the ops inside each loop, rewritten as for a call."""
+    fgraph = aesara.function(inputs, outputs, mode=REWRITTEN).maker.fgraph
+    loops = [node.op for node in fgraph.apply_nodes if isinstance(node.op, Scan)]
+    return [inner_ops(loop) for loop in loops]
+
+
+def inner_ops(loop: Scan) -> list[str]:
+    outputs = rewrite_graph(list(loop.inner_outputs), include=("fast_run",), clone=True)
+    nodes = io_toposort([], outputs)
+    return [op_name(node.op) for node in nodes]
+
+
+def op_name(op: object) -> str:
+    return f"Elemwise {op.scalar_op}" if isinstance(op, Elemwise) else type(op).__name__
+
+
+@pytest.fixture
+def x() -> Variable:
+    return at.TensorType("float32", (None, None, None))("x")
+
+
+@pytest.fixture
+def p() -> models.Parameters:
+    return models.share(models.draw_parameters("float32"))
+
+
+def test_loop_of_the_inference_graph_is_the_one_written_by_hand(x: Variable, p: models.Parameters):
+    statistics = [
+        aesara.shared(np.ones((7, n * models.UNITS), "float32")) for n in (4, 4, 4, 4, 1, 1)
+    ]
+    (by_hand,) = bodies([x], [models.bn_lstm_by_hand(x, p, statistics)])
+    (inference,) = bodies([x], [InferenceGraph([x], models.bn_lstm(x, p)).outputs])
+    assert sorted(inference) == sorted(by_hand)
+
+
+def test_what_depends_on_statistics_alone_is_outside_of_the_loop(x: Variable, p: models.Parameters):
+    (plain,) = bodies([x], [models.lstm(x, p)])
+    (inference,) = bodies([x], [InferenceGraph([x], models.bn_lstm(x, p)).outputs])
+    assert not any("sqrt" in name for name in inference)
+    assert len(inference) <= len(plain)
+
+
+def test_estimator_has_the_loop_of_the_training_graph_and_no_other(
+    x: Variable, p: models.Parameters
+):
+    h = models.bn_lstm(x, p)
+    (forward,) = bodies([x], [h])
+    exported = export_statistics(h)
+    (estimator,) = bodies([x], [*exported.values(), *exported.counts.values()])
+    # The statistics themselves, which the training graph folds into other nodes.
+    assert len(estimator) <= len(forward) + 2 * len(exported)
+
+
+@pytest.mark.parametrize("differentiate", [False, True])
+def test_marks_cost_nothing_in_training(x: Variable, p: models.Parameters, differentiate: bool):
+    def loops(normalize: Callable[..., Variable]) -> list[list[str]]:
+        h = models.bn_lstm(x, p, normalize)
+        outputs = at.grad(h.sum(), [p["U"]]) if differentiate else [h]
+        return sorted(sorted(body) for body in bodies([x], outputs))
+
+    assert loops(batch_normalize) == loops(models.unmarked)
+
+
+@pytest.mark.parametrize("kind", SIZES, ids=lambda kind: kind.__name__)
+def test_work_of_building_grows_linearly(kind: Callable[[int], tuple[Variable, Variable]]):
+    nodes, calls = [], []
+    for n in SIZES[kind]:
+        x, y = kind(n)
+        nodes.append(growth.n_nodes([y]))
+        calls.append(growth.n_calls(lambda x=x, y=y: InferenceGraph([x], y)))
+    slopes = np.diff(calls) / np.diff(nodes)
+    assert slopes[-1] < 1.1 * slopes[0]
