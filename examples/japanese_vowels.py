@@ -185,7 +185,7 @@ def main() -> None:
     # Predicting needs no more. An InferenceGraph also gives the population, and takes another one.
     graph = InferenceGraph(inputs, scores)
     population = graph.estimate(batches)
-    graph.assign({name: v.mean(axis=0, keepdims=True) for name, v in population.items()})
+    graph.assign(population.averaged_over_time())
     with_averages = aesara.function(inputs, graph.outputs)
     rows["(d) population statistics averaged over time"] = accuracy(with_averages, single)
 
