@@ -155,11 +155,10 @@ class VarlenMoments:
         share = np.divide(weight, total, out=np.zeros_like(total), where=total > 0)
         # In place from here on: this runs for each batch, and the arrays can be large.
         delta = pad_zero(mean, lengths) - self.mean
-        step = delta * share
-        self.mean += step
-        step *= delta
-        step *= self.weight
-        self.deviations += step
+        self.mean += delta * share
+        delta *= delta
+        delta *= share * self.weight
+        self.deviations += delta
         if deviations is not None:
             self.deviations += pad_zero(deviations, lengths)
         self.weight = total

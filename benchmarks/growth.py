@@ -1,0 +1,94 @@
+"""Training graphs of any size, to see how the work of building grows with it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+import aesara
+import aesara.tensor as at
+from aesara.graph.basic import Apply, Variable, ancestors
+from aesara.scan.op import Scan
+
+from bnrewrite import mark_statistic
+from bnrewrite.graphs import rebuild
+
+STATISTICS_PER_LOOP = 4
+
+
+def step(x_t: Variable, h: Variable) -> Variable:
+    """Return a new state, computed with a few statistics of the batch."""
+    for i in range(STATISTICS_PER_LOOP):
+        h = at.tanh(x_t + h - mark_statistic(h.mean(axis=0), f"mean{i}"))
+    return h
+
+
+def loops() -> Iterator[Callable[[Variable], Variable]]:
+    """Copies of one loop: Aesara takes longer to build each, the more there is in front of it."""
+    x = at.dtensor3("x")
+    h, _ = aesara.scan(step, [x], [at.zeros_like(x[0])], name="loop")
+    needed = set(ancestors([h]))
+    while True:
+        yield lambda y: rebuild([h], {x: y}, needed, copy_node)[0]
+
+
+def copy_node(node: Apply, inputs: list[Variable]) -> dict[Variable, Variable]:
+    copy = node.clone_with_new_inputs(inputs)
+    return dict(zip(node.outputs, copy.outputs, strict=True))
+
+
+def abreast(n_loops: int) -> tuple[Variable, Variable]:
+    """Loops side by side."""
+    x = at.dtensor3("x")
+    return x, at.add(*(loop(x)[-1] for loop in islice(loops(), n_loops)))
+
+
+def stacked(n_loops: int) -> tuple[Variable, Variable]:
+    """Loops that read each other."""
+    x = y = at.dtensor3("x")
+    for loop in islice(loops(), n_loops):
+        y = loop(y)
+    return x, y
+
+
+def nested(n_loops: int, depth: int = 10) -> tuple[Variable, Variable]:
+    """Loops side by side, in further loops up to a depth: a statistic in each body."""
+    x = at.TensorType("float64", (None,) * (depth + 2))("x")
+
+    def inside(x: Variable, depth: int) -> Variable:
+        y = x - mark_statistic(x.mean(axis=-2, keepdims=True), "mean")
+        copies = n_loops if depth == 1 else min(depth, 1)
+        return at.add(y, *(around(y, depth - 1) for _ in range(copies)))
+
+    def around(x: Variable, depth: int) -> Variable:
+        h, _ = aesara.scan(lambda x_t: inside(x_t, depth), [x], name=f"depth{depth}")
+        return h
+
+    return x, inside(x, depth)
+
+
+def n_nodes(outputs: list[Variable]) -> int:
+    """Count the nodes of a graph and of those inside its loops."""
+    nodes = {v.owner for v in ancestors(outputs) if v.owner}
+    return len(nodes) + sum(
+        n_nodes(node.op.inner_outputs) for node in nodes if isinstance(node.op, Scan)
+    )
+
+
+def n_calls(function: Callable[[], Any]) -> int:
+    """Count the calls of Python functions, a measure of work that no machine changes."""
+    calls = 0
+
+    def count(frame: Any, event: str, argument: Any) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        function()
+    finally:
+        sys.setprofile(before)
+    return calls
