@@ -68,7 +68,7 @@ def _source(statistic: Statistic, indices: Mapping[Any, int]) -> Source:
 
 def read(source: Source, values: Sequence[Any], number: int, before: Accumulators) -> Reading:
     """The value of a statistic in batch `number`, with the steps that there were."""
-    value = np.asarray(values[source.index], dtype=np.float64)
+    value = np.asarray(values[source.index])  # in its dtype: copies of all cost more than adding
     _check_shape(source, value, number, before)
     count = None
     if source.count is not None:
