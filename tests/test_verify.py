@@ -55,6 +55,7 @@ def test_right_graph_is_checked_at_the_longest_length_seen_and_beyond(
     expected = ["structure", "examples of ['y']", "a batch of [7] steps", "a batch of [8] steps"]
     assert right.verify(batch(4), AXES) == expected
     assert right.verify(tuple(batch(4).values()), (1, 1)) == expected
+    assert right.verify(batch(4), {"x": -2, "mask": -1}) == expected
 
 
 def test_axis_of_the_examples_is_found_if_there_is_one_candidate() -> None:

@@ -50,7 +50,8 @@ class BatchAxes:
     """Which axis of each input is that of the examples; None for an input without one."""
 
     def __init__(self, inputs: Sequence[Variable], values: Values, axes: Axes | None) -> None:
-        self._axes = _guess(inputs, values) if axes is None else axes
+        axes = _guess(inputs, values) if axes is None else axes
+        self._axes = [None if a is None else a % v.ndim for v, a in zip(values, axes, strict=True)]
         sizes = {v.shape[a] for v, a in zip(values, self._axes, strict=True) if a is not None}
         if len(sizes) != 1 or min(sizes) < 2:
             raise ValueError(
