@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -358,3 +359,22 @@ def test_import_prints_nothing_imports_no_matplotlib_and_changes_no_flag() -> No
     print("matplotlib" in sys.modules, str(aesara.config) == before)
     """
     assert run(code).splitlines()[0] == "False True"
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_noise_that_every_batch_would_draw_alike_is_refused(depth: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from aesara.sandbox.rng_mrg import MRG_RandomStream
+
+    noise = MRG_RandomStream(1)
+    x = at.TensorType("float64", (None,) * (depth + 2))("x")
+
+    def body(x_t: Variable) -> Variable:
+        return mark_statistic((x_t + noise.normal(x_t.shape)).mean(axis=0), "mean")
+
+    for _ in range(depth):
+        body = (lambda inner: lambda x_t: aesara.scan(inner, [x_t], name="loop")[0])(body)
+    place = "/".join(["loop"] * depth) or "outer graph"
+    with pytest.raises(ValueError, match=rf"^{place} draws noise .* Use `aesara.tensor.random.Ra"):
+        InferenceGraph([x], body(x))

@@ -62,7 +62,8 @@ def survey(outputs: Sequence[Variable]) -> Scope:
     Raises
     ------
     ValueError
-        If there is none, or one on an inner input of a loop, or if a loop computes a derivative.
+        If there is none, or one on an inner input of a loop, or if a loop computes a derivative,
+        or if noise is drawn that can't be made fresh for each batch.
     TypeError
         If a marked variable is not a floating-point tensor.
     RuntimeError
@@ -126,11 +127,22 @@ def _demand(scope: Scope, variables: Iterable[Variable]) -> list[Variable]:
         scope.needed.add(variable)
         if variable.owner is None:
             inputs.append(variable)
-        elif (boundary := _boundary(variable.owner)) is None:
+            continue
+        _check_noise(variable.owner, scope.path)
+        if (boundary := _boundary(variable.owner)) is None:
             todo.extend(reversed(variable.owner.inputs))
         else:
             todo.extend(reversed(_demand_inside(scope, variable, boundary)))
     return inputs
+
+
+def _check_noise(node: Apply, path: Path) -> None:
+    # By name, as importing its deprecated module warns.
+    if type(node.op).__name__ == "mrg_uniform":
+        raise ValueError(
+            f"{place(path)} draws noise from an MRG_RandomStream, which every batch of an estimate "
+            "would draw alike. Use `aesara.tensor.random.RandomStream` instead."
+        )
 
 
 def _demand_inside(scope: Scope, output: Variable, boundary: _Boundary) -> list[Variable]:
