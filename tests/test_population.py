@@ -8,6 +8,7 @@ import aesara
 import aesara.tensor as at
 import numpy as np
 import pytest
+from aesara.scan.utils import until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
@@ -251,6 +252,38 @@ def test_moments_without_a_count_weigh_batches_the_same() -> None:
     assert_allclose(population["bn.mean"], means.mean(axis=0))
     assert_allclose(population["bn.variance"], within + means.var(axis=0))
     assert population.count == {}
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_steps_that_an_inner_while_loop_did_not_take_do_not_count(pooling: Any) -> None:
+    x, last = at.dtensor4("x"), at.lvector("last")
+
+    def inner(x_t: Any, t: Any, last_s: Any) -> Any:
+        return batch_normalize(x_t, 1.0, 0.0, label="bn"), until(t >= last_s)
+
+    def outer(x_s: Any, last_s: Any) -> Any:
+        steps = at.arange(x_s.shape[0])
+        return aesara.scan(inner, [x_s, steps], non_sequences=[last_s], name="inner")[0][-1]
+
+    y, _ = aesara.scan(outer, [x, last], name="outer")
+    graph = InferenceGraph([x, last], y)
+    rng = np.random.default_rng(0)
+    lasts = [np.array([2, 0, 3]), np.array([1, 3, 3])]
+    batches = [(rng.normal(size=(3, 5, n, 2)), last) for n, last in zip((2, 6), lasts, strict=True)]
+    population = graph.estimate(batches, pooling=pooling)
+    name = "outer/inner/bn.mean"
+    taken = [np.arange(4) <= last[:, None] for last in lasts]
+    assert population.coverage[name].tolist() == np.sum(taken, axis=0).tolist()
+    assert population.count[name].tolist() == (2 * taken[0] + 6 * taken[1]).tolist()
+    for s, t in np.argwhere(taken[0] & taken[1]):
+        parts = [values[s, t] for values, _ in batches]
+        means = np.mean([part.mean(axis=0) for part in parts], axis=0)
+        pooled = np.concatenate(parts).mean(axis=0)
+        expected = pooled if pooling == "moments" else means
+        assert_allclose(population[name][s, t], expected)
+    if pooling != "edge":
+        assert_allclose(population[name][0, 2], batches[0][0][0, 2].mean(axis=0))
+        assert_allclose(population[name][1, 3], batches[1][0][1, 3].mean(axis=0))
 
 
 def test_steps_below_min_coverage_take_the_last_one_above(masked: InferenceGraph) -> None:

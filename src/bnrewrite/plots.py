@@ -1,4 +1,7 @@
-"""Pictures of a population: values and how sure they are, step by step. Matplotlib is only here."""
+"""Pictures of a population: values and how sure they are, step by step.
+
+Matplotlib is imported here and in `panels` only, and not before something is drawn.
+"""
 
 from __future__ import annotations
 

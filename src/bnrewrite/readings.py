@@ -80,7 +80,9 @@ def read(source: Source, values: Sequence[Any], number: int, before: Accumulator
             "everywhere. Leave such batches out."
         )
     if not reached.all():
-        count = None if count is None else crop(count, reached)[0]
+        if count is not None:
+            # A loop that stopped early holds its count too, and there is nothing to count.
+            count = crop(np.where(_with_ndim(reached, count.ndim), count, 0.0), reached)[0]
         value, reached = crop(hold(value, reached), reached)
     if count is not None:
         value = _without_empty(source, value, reached, count, number, before.pooling)
@@ -137,13 +139,18 @@ def _without_empty(
     source: Source, value: Array, reached: Mask, count: Array, number: int, pooling: str
 ) -> Array:
     """Put 0 where nothing was counted at a step at which something was."""
-    empty = (count == 0) & reached.reshape(reached.shape + (1,) * (count.ndim - reached.ndim))
+    empty = (count == 0) & _with_ndim(reached, count.ndim)
     if empty.any() and pooling == "edge":
         raise BatchError(
             f"the count of {source.name!r} in batch {number} is zero for some of its elements, and "
             'not for others, so that they have no value to average. Choose pooling="moments".'
         )
     return np.where(empty, 0.0, value) if empty.any() else value
+
+
+def _with_ndim(reached: Mask, ndim: int) -> Mask:
+    """Append axes of size 1 for the statistic's own."""
+    return reached.reshape(reached.shape + (1,) * (ndim - reached.ndim))
 
 
 def _check_finite(source: Source, value: Array, number: int) -> None:
