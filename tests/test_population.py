@@ -360,6 +360,17 @@ def test_saved_population_can_be_loaded_merged_and_assigned(
     assert [path.name for path in tmp_path.iterdir()] == ["population.npz"]
 
 
+def test_min_coverage_is_kept_in_files_and_merges(masked: InferenceGraph, tmp_path: Path) -> None:
+    batches = [sequences(np.random.default_rng(seed), 3) for seed in range(4)]
+    strict = masked.estimate(batches[:2], min_coverage=2)
+    strict.save(tmp_path / "population.npz")
+    loaded = Population.load(tmp_path / "population.npz")
+    assert (loaded.min_coverage, strict.min_coverage) == (2, 2)
+    assert_same(
+        masked.estimate(batches[2:]).merge(loaded), masked.estimate(batches, min_coverage=2)
+    )
+
+
 def test_file_can_be_read_without_the_library(masked: InferenceGraph, tmp_path: Path) -> None:
     population = masked.estimate([sequences(np.random.default_rng(0), 3)], min_coverage=1)
     population.save(tmp_path / "population.npz")
