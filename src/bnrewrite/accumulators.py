@@ -83,7 +83,8 @@ class Accumulators:
         self.n_batches += 1
 
     def _add(self, name: str, reading: Reading) -> None:
-        value, n_time_axes = reading.value, reading.reached.ndim
+        # One cast: NumPy is slow to add one dtype to another.
+        value, n_time_axes = reading.value.astype(np.float64, copy=False), reading.reached.ndim
         weight = _weight(reading)
         if name not in self.reached:
             self.reached[name] = VarlenMoments.empty(n_time_axes, weight, value)
@@ -129,7 +130,7 @@ class Accumulators:
         """The shape of a statistic, with question marks for its time axes."""
         moments = self.reached[name]
         n = moments.n_time_axes
-        return (*"?" * n, *moments.mean.shape[n:])
+        return (*"?" * n, *moments.shape[n:])
 
     def coverage(self, name: str) -> NDArray[np.int64]:
         """How many batches reached each step."""

@@ -13,6 +13,9 @@ from bnrewrite.scans import Loop, is_loop, is_while_loop, outside_of
 from bnrewrite.survey import Scope, place, survey
 
 _Key = Statistic | Moments | Steps
+_Values = dict[_Key, Variable]
+# The number of steps of loops that hold statistics, as variables of the old graph.
+_Lengths = dict[Path, Variable]
 
 
 def export_statistics(outputs: Variable | Sequence[Variable]) -> Exported:
@@ -48,7 +51,7 @@ def export_statistics(outputs: Variable | Sequence[Variable]) -> Exported:
     ['mean']
     """
     scope = survey([outputs] if isinstance(outputs, Variable) else outputs)
-    values = _export(scope, {})
+    values, _ = _export(scope, {})
     exported = Exported({key: v for key, v in values.items() if isinstance(key, Statistic)})
     exported.moments = list(scope.all_moments())
     exported.counts = {key: v for key, v in values.items() if isinstance(key, Moments)}
@@ -56,22 +59,19 @@ def export_statistics(outputs: Variable | Sequence[Variable]) -> Exported:
     return exported
 
 
-def _export(scope: Scope, memo: Memo) -> dict[_Key, Variable]:
+def _export(scope: Scope, memo: Memo) -> tuple[_Values, _Lengths]:
     """Rebuild the graph of `scope` into `memo`; return what it holds, as variables of it."""
-    values: dict[_Key, Variable] = {}
+    values: _Values = {}
+    lengths: _Lengths = {}
 
     def rebuild_node(node: Apply, inputs: list[Variable]) -> Memo:
         if node not in scope.scopes:
             return clone_node(node, inputs)
         inside = scope.scopes[node]
-        if is_loop(node):
-            new_outputs, inner_values = _export_from_loop(inside, inputs, scope.needed)
-        else:
-            inner_memo = dict(zip(node.op.inner_inputs, inputs, strict=True))
-            inner_values = _export(inside, inner_memo)
-            inner = zip(node.outputs, node.op.inner_outputs, strict=False)
-            new_outputs = {v: inner_memo.get(w, w) for v, w in inner if v in scope.needed}
+        export_from = _export_from_loop if is_loop(node) else _export_from_op
+        new_outputs, inner_values, inner_lengths = export_from(inside, inputs, scope.needed)
         values.update(inner_values)
+        lengths.update(inner_lengths)
         return new_outputs
 
     rebuild(scope.outputs, memo, scope.needed, rebuild_node)
@@ -79,47 +79,54 @@ def _export(scope: Scope, memo: Memo) -> dict[_Key, Variable]:
     for moments, node in scope.moments.items():
         for count in node.inputs[2:]:
             values[moments] = memo.get(count, count)
-    return values
+    return values, lengths
+
+
+def _export_from_op(
+    inside: Scope, inputs: list[Variable], needed: set[Variable]
+) -> tuple[Memo, _Values, _Lengths]:
+    """Put what is inside an `OpFromGraph` in its place."""
+    node = inside.path[-1]
+    memo = dict(zip(node.op.inner_inputs, inputs, strict=True))
+    values, lengths = _export(inside, memo)
+    inner = zip(node.outputs, node.op.inner_outputs, strict=False)
+    new_outputs = {v: memo.get(w, w) for v, w in inner if v in needed}
+    arguments = dict(zip(node.op.inner_inputs, node.inputs, strict=True))
+    outside = rebuild(lengths.values(), arguments, set(ancestors(lengths.values())), clone_node)
+    return new_outputs, values, dict(zip(lengths, outside, strict=True))
 
 
 def _export_from_loop(
     inside: Scope, inputs: list[Variable], needed: set[Variable]
-) -> tuple[Memo, dict[_Key, Variable]]:
+) -> tuple[Memo, _Values, _Lengths]:
     """Build a loop anew so that it returns what its body holds."""
     node = inside.path[-1]
     memo: Memo = {}
-    inner_values = _export(inside, memo)
+    inner_values, inner_lengths = _export(inside, memo)
+    lengths = _lengths_outside(inner_lengths, inside.path)
     loop = Loop(node, inputs, needed, inside.needed)
     loop.replace_inside(memo)
     loop.add_nit_sots(list(inner_values.values()))
     new_outputs, added = loop.build()
     values = dict(zip(inner_values, added, strict=True))
-    if values and any(map(is_loop, inside.path[:-1])):
-        _check_steps(inside.path)
-        if is_while_loop(node):
-            n_taken = added[0].shape[0]
-            values = {key: hold_last_step(v, loop.n_steps) for key, v in values.items()}
-            values[Steps(inside.path)] = n_taken
-    return new_outputs, values
+    if values:
+        lengths[inside.path] = node.inputs[0]
+    if values and is_while_loop(node) and any(map(is_loop, inside.path[:-1])):
+        n_taken = added[0].shape[0]
+        values = {key: hold_last_step(v, loop.n_steps) for key, v in values.items()}
+        values[Steps(inside.path)] = n_taken
+    return new_outputs, values, lengths
 
 
-def _check_steps(path: Path) -> None:
-    """Refuse an inner loop whose statistics would have another number of steps at each step."""
-    n_steps = path[-1].inputs[0]
-    for i, node in reversed(list(enumerate(path[:-1]))):
-        if not is_loop(node):
-            n_steps = _outside_of_op(n_steps, node)
-            continue
-        outside = outside_of(n_steps, node)
-        if outside is None:
+def _lengths_outside(lengths: _Lengths, path: Path) -> _Lengths:
+    """Refuse inner loops whose statistics would have another number of steps at each step."""
+    outside: _Lengths = {}
+    for inner, length in zip(lengths, outside_of(list(lengths.values()), path[-1]), strict=True):
+        if length is None:
             raise ValueError(
-                f"the number of steps of loop {place(path)!r} changes from one step of loop "
-                f"{place(path[: i + 1])!r} to the next, so its statistics have no common length. "
+                f"the number of steps of loop {place(inner)!r} changes from one step of loop "
+                f"{place(path)!r} to the next, so its statistics have no common length. "
                 "Run it for the same number of steps, and mask or stop (`until`) what is too long."
             )
-        n_steps = outside
-
-
-def _outside_of_op(variable: Variable, node: Apply) -> Variable:
-    memo = dict(zip(node.op.inner_inputs, node.inputs, strict=True))
-    return rebuild([variable], memo, set(ancestors([variable])), clone_node)[0]
+        outside[inner] = length
+    return outside

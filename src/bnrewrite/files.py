@@ -7,8 +7,8 @@ import os
 import secrets
 import zipfile
 from collections.abc import Mapping
-from dataclasses import fields
 from importlib.metadata import version
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +60,10 @@ def save(
 
 def _pack(accumulators: Accumulators) -> _Arrays:
     return {
-        f"{name}#{kind}.{field.name}": np.asarray(getattr(accumulator, field.name))
-        for kind in _KINDS
+        f"{name}#{kind}.{parameter}": np.asarray(getattr(accumulator, parameter))
+        for kind, its_type in _KINDS.items()
         for name, accumulator in getattr(accumulators, kind).items()
-        for field in fields(accumulator)
+        for parameter in signature(its_type).parameters
     }
 
 
@@ -110,9 +110,9 @@ def _unpack(header: dict[str, Any], arrays: _Arrays) -> Accumulators:
     packed: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in _KINDS}
     for key in [key for key in arrays if "#" in key]:
         name, _, rest = key.rpartition("#")
-        kind, field = rest.split(".")
+        kind, parameter = rest.split(".")
         array = arrays.pop(key)
-        packed[kind].setdefault(name, {})[field] = array if array.ndim else array[()]
+        packed[kind].setdefault(name, {})[parameter] = array if array.ndim else array[()]
     for kind, by_name in packed.items():
         getattr(accumulators, kind).update(
             {name: _accumulator(_KINDS[kind], values) for name, values in by_name.items()}

@@ -98,7 +98,7 @@ def _check_shape(source: Source, value: Array, number: int, before: Accumulators
             f"{source.name!r} without a value. Leave empty sequences out of the batches."
         )
     if source.name in before.reached:
-        known = before.reached[source.name].mean.shape[depth:]
+        known = before.reached[source.name].shape[depth:]
         if known != shape[depth:]:
             raise BatchError(
                 f"{source.name!r} has shape {shape[depth:]} in batch {number}, and had {known} "

@@ -39,13 +39,15 @@ class LoopBoundary:
 
     Attributes
     ----------
+    node : Apply
+        The loop.
     always_inside, always_outside : list of Variable
         What any step needs of the body (the condition to stop), and any loop from outside (the
         number of steps).
     """
 
     def __init__(self, node: Apply) -> None:
-        self._node = node
+        self.node = node
         self._maps = node.op.get_oinp_iinp_iout_oout_mappings()
         self._index = {v: i for i, v in enumerate(node.op.inner_inputs)}
         self.always_inside = list(node.op.inner_outputs[-1:]) if is_while_loop(node) else []
@@ -54,18 +56,18 @@ class LoopBoundary:
     def inside(self, output: Variable) -> list[Variable]:
         """What the body returns for an output of the loop."""
         indices = self._maps["inner_out_from_outer_out"][output.index]
-        return [self._node.op.inner_outputs[i] for i in indices]
+        return [self.node.op.inner_outputs[i] for i in indices]
 
     def outside(self, output: Variable) -> list[Variable]:
         """What an output of the loop is started from."""
-        return [self._node.inputs[self._maps["outer_inp_from_outer_out"][output.index]]]
+        return [self.node.inputs[self._maps["outer_inp_from_outer_out"][output.index]]]
 
     def behind(self, inner_input: Variable) -> list[Variable]:
         """Where an input of the body comes from: an outer input and, for a state, its output."""
         index = self._index[inner_input]
         output = self._maps["outer_out_from_inner_inp"][index]
-        state = [self._node.outputs[output]] if output >= 0 else []
-        return [self._node.inputs[self._maps["outer_inp_from_inner_inp"][index]], *state]
+        state = [self.node.outputs[output]] if output >= 0 else []
+        return [self.node.inputs[self._maps["outer_inp_from_inner_inp"][index]], *state]
 
     def has_inner_input(self, variable: Variable) -> bool:
         """Whether `variable` is an input of the body."""
@@ -181,37 +183,42 @@ def _kept(items: Sequence[Variable], kept: list[bool]) -> list[Variable]:
     return [item for item, keep in zip(items, kept, strict=True) if keep]
 
 
-def outside_of(variable: Variable, node: Apply) -> Variable | None:
-    """`variable` of the body of the loop `node`, computed outside of the loop.
+def outside_of(variables: Sequence[Variable], node: Apply) -> list[Variable | None]:
+    """`variables` of the body of the loop `node`, computed outside of the loop.
 
     Returns
     -------
-    Variable or None
-        None if the value may change from step to step. What depends only on non-sequences, and on
-        the shapes of sequences and states, does not.
+    list of Variable or None
+        None for a value that may change from step to step. What depends only on non-sequences, and
+        on the shapes of sequences and states, does not.
     """
-    outside = _outside_of(variable, node)
-    if outside is None:
+    boundary = LoopBoundary(node)
+    outside = [_outside_of(v, boundary) for v in variables]
+    missing = [v for v, found in zip(variables, outside, strict=True) if found is None]
+    if missing:
         # A rewrite, on a copy, expresses shapes within the body by the shapes of its inputs.
         # It does not see past what an `OpFromGraph` is applied to.
-        (inlined,) = rebuild([variable], {}, set(ancestors([variable])), _inline)
-        simpler = rewrite_graph(inlined, include=("ShapeOpt", "canonicalize"), clone=True)
-        outside = _outside_of(simpler, node)
+        inlined = rebuild(missing, {}, set(ancestors(missing)), _inline)
+        simpler = iter(rewrite_graph(inlined, include=("ShapeOpt", "canonicalize"), clone=True))
+        outside = [_outside_of(next(simpler), boundary) if v is None else v for v in outside]
     return outside
 
 
-def _outside_of(variable: Variable, node: Apply) -> Variable | None:
-    boundary = LoopBoundary(node)
-    memo = {v: boundary.behind(v)[0] for v in node.op.inner_non_seqs(node.op.inner_inputs)}
+def _outside_of(variable: Variable, boundary: LoopBoundary) -> Variable | None:
+    op = boundary.node.op
+    memo = {v: boundary.behind(v)[0] for v in op.inner_non_seqs(op.inner_inputs)}
     for length, inner, axis in _lengths(variable):
         if boundary.has_inner_input(inner) and inner not in memo:
             memo[length] = boundary.behind(inner)[0].shape[axis + 1]
         elif inner.owner and is_loop(inner.owner) and axis > 0:
             # What a loop stacks has the same shape at each of its steps.
             (stacked,) = LoopBoundary(inner.owner).inside(inner)
-            outside = outside_of(stacked.shape[axis - 1], inner.owner)
-            outside = outside if outside is None else outside_of(outside, node)
-            memo |= {} if outside is None else {length: outside}
+            outside: Variable | None = stacked.shape[axis - 1]
+            for loop in (inner.owner, boundary.node):
+                if outside is not None:
+                    (outside,) = outside_of([outside], loop)
+            if outside is not None:
+                memo[length] = outside
     if any(boundary.has_inner_input(v) and v not in memo for v in graph_inputs([variable], memo)):
         return None
     return rebuild([variable], memo, set(ancestors([variable])), clone_node)[0]

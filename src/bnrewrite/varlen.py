@@ -29,6 +29,11 @@ def pad_zero(values: Array, lengths: tuple[int, ...]) -> Array:
     return np.pad(values, [*padding, *[(0, 0)] * (values.ndim - len(padding))])
 
 
+def _up_to(lengths: tuple[int, ...]) -> Any:
+    """The index of as many steps on the leading axes."""
+    return (*map(slice, lengths), ...)
+
+
 def common_lengths(a: Array, b: Array, n_time_axes: int) -> tuple[int, ...]:
     """The greater of the lengths of two arrays on each time axis."""
     return tuple(map(max, a.shape[:n_time_axes], b.shape[:n_time_axes]))
@@ -120,57 +125,85 @@ class VarlenMean:
         return self.total / self.n
 
 
-@dataclass
 class VarlenMoments:
     """Mean and squared deviations, weighted, for each step of those that have reached it.
 
-    Merged by the parallel update of Chan, Golub and LeVeque (1979), without a difference of large
-    squares.
+    Kept as sums of the differences from a shift, and of their squares. The shift is one of the
+    values, the first of its step, so that no large squares are subtracted (Chan, Golub and LeVeque
+    1983); and it is cheaper for each batch than to move the mean.
 
-    Attributes
+    Parameters
     ----------
+    n_time_axes : int
+        The number of leading axes that may grow.
     weight, mean, deviations : ndarray
         Sum of the weights, weighted mean, and weighted sum of squared deviations from it. The
         weight broadcasts against the others.
     """
 
-    n_time_axes: int
-    weight: Array
-    mean: Array
-    deviations: Array
+    def __init__(self, n_time_axes: int, weight: Array, mean: Array, deviations: Array) -> None:
+        self.n_time_axes = n_time_axes
+        self.weight = weight
+        self._shift = np.array(mean, dtype=np.float64)
+        self._first = np.zeros_like(self._shift)
+        self._second = np.array(deviations, dtype=np.float64)
 
     @classmethod
     def empty(cls, n_time_axes: int, weight: Array, values: Array) -> VarlenMoments:
         """Nothing seen yet, of the shapes of `weight` and `values`."""
-        mean, deviations = np.zeros((2, *values.shape))
-        return cls(n_time_axes, np.zeros(weight.shape), mean, deviations)
+        return cls(n_time_axes, np.zeros(weight.shape), values, np.zeros(values.shape))
 
     def add(self, weight: Array, mean: Array, deviations: Array | None = None) -> None:
         """Merge with other moments; steps with weight 0 do not count."""
-        lengths = common_lengths(self.mean, mean, self.n_time_axes)
-        self.weight, self.mean, self.deviations = (
-            pad_zero(a, lengths) for a in (self.weight, self.mean, self.deviations)
-        )
-        weight = pad_zero(weight, lengths)
-        total = self.weight + weight
-        share = np.divide(weight, total, out=np.zeros_like(total), where=total > 0)
+        self._grow(mean)
+        steps = _up_to(mean.shape[: self.n_time_axes])
+        first, second = self._first[steps], self._second[steps]
         # In place from here on: this runs for each batch, and the arrays can be large.
-        delta = pad_zero(mean, lengths) - self.mean
-        self.mean += delta * share
-        delta *= delta
-        delta *= share * self.weight
-        self.deviations += delta
+        delta = mean - self._shift[steps]
+        weighted = delta if (weight == 1).all() else delta * weight
+        first += weighted
+        weighted *= delta
+        second += weighted
         if deviations is not None:
-            self.deviations += pad_zero(deviations, lengths)
-        self.weight = total
+            second += deviations
+        lengths = self.shape[: self.n_time_axes]
+        self.weight = pad_zero(self.weight, lengths) + pad_zero(weight, lengths)
+
+    def _grow(self, mean: Array) -> None:
+        """Make room for the steps of `mean`, with its values as the shift of new ones."""
+        known = self.shape[: self.n_time_axes]
+        lengths = common_lengths(self._shift, mean, self.n_time_axes)
+        if lengths != known:
+            shift = np.array(pad_edge(mean, lengths), dtype=np.float64)
+            shift[_up_to(known)] = self._shift
+            self._shift = shift
+            self._first, self._second = (pad_zero(a, lengths) for a in (self._first, self._second))
 
     def merge(self, other: VarlenMoments) -> None:
         """Merge with what `other` has seen."""
         self.add(other.weight, other.mean, other.deviations)
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the mean."""
+        return self._shift.shape
+
+    @property
+    def mean(self) -> Array:
+        """The weighted mean; where there is no weight, a value that was not counted."""
+        return np.asarray(self._shift + self._per_weight(self._first))
+
+    @property
+    def deviations(self) -> Array:
+        """The weighted sum of squared deviations from the mean."""
+        between = self._first * self._per_weight(self._first)
+        return np.asarray(np.maximum(self._second - between, 0))
+
+    @property
     def variance(self) -> Array:
         """The mean squared deviation; 0 where there is no weight."""
-        out = np.zeros_like(self.deviations)
-        weight = np.broadcast_to(self.weight, out.shape)
-        return np.divide(self.deviations, weight, out=out, where=weight > 0)
+        return self._per_weight(self.deviations)
+
+    def _per_weight(self, values: Array) -> Array:
+        weight = np.broadcast_to(self.weight, values.shape)
+        return np.divide(values, weight, out=np.zeros_like(values), where=weight > 0)
