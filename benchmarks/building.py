@@ -24,6 +24,7 @@ SIZES = {
     growth.abreast: (31, 62, 125, 250),
     growth.stacked: (25, 50, 100, 200),
     growth.nested: (2, 4, 8, 16),
+    growth.deep: (2, 4, 8, 16),
 }
 
 

@@ -69,6 +69,11 @@ def nested(n_loops: int, depth: int = 10) -> tuple[Variable, Variable]:
     return x, inside(x, depth)
 
 
+def deep(depth: int) -> tuple[Variable, Variable]:
+    """One loop in another. Tensors have as many axes, and each axis a length to keep track of."""
+    return nested(1, depth)
+
+
 def n_nodes(outputs: list[Variable]) -> int:
     """Count the nodes of a graph and of those inside its loops."""
     nodes = {v.owner for v in ancestors(outputs) if v.owner}

@@ -41,7 +41,7 @@ ROWS = [
     Row("building", "compile both / compile forward twice", 1.2, 1.0),
     *(
         Row("growth", f"growth, {kind}, {unit}: last / first slope", None, 1.0)
-        for kind in ("abreast", "stacked", "nested")
+        for kind in ("abreast", "stacked", "nested", "deep")
         for unit in ("calls", "time")
     ),
     Row("memory", "memory: 1000 / 10 batches", 1.02, 1.0),
@@ -70,7 +70,7 @@ def write(results: Results, path: Path) -> None:
     before, rest = text.split(BEGIN)
     parts = [
         f"Measured on: {results['machine']}.",
-        _table("With vector functions", ROWS, results, "vector"),
+        _table("Tuned", ROWS, results, "tuned"),
         _table("With Aesara's default flags", ROWS[:6], results, "default"),
         _variants(results),
         _outside(results),
@@ -101,7 +101,7 @@ def _cell(results: Results, row: Row, run: str) -> str:
 
 
 def _variants(results: Results) -> str:
-    names = ("default", "vector", "avx512", "no BLAS")
+    names = ("default", "vector", "tuned", "no BLAS")
     found = {n: results.get("inference", {}).get(f"float32, 1 thread, {n}", {}) for n in names}
     functions = (
         "forward",
@@ -133,7 +133,7 @@ def _outside(results: Results) -> str:
     keys = [("bnrewrite", "inference", "inference", ""), ("NumPy", "inference", "NumPy loop", "")]
     keys += [(n, "outside", n, "torch, " if "Torch" in n else "jax, ") for n in OUTSIDE]
     for name, group, figure, library in keys:
-        found = [results.get(group, {}).get(f"{run}, vector", {}) for run in RUNS]
+        found = [results.get(group, {}).get(f"{run}, tuned", {}) for run in RUNS]
         cells = [
             f"{f[f'{figure} / products']:.2f} ({f[f'{figure} ({library}ms)']:.1f})" if f else ""
             for f in found
@@ -143,6 +143,6 @@ def _outside(results: Results) -> str:
 
 
 def _memory(results: Results) -> str:
-    found = results.get("memory", {}).get("float32, 1 thread, vector", {})
+    found = results.get("memory", {}).get("float32, 1 thread, tuned", {})
     peaks = [f"{k} {v:.1f}" for k, v in found.items() if "MB" in k]
     return f"Peak memory of `estimate`: {'; '.join(peaks)}."

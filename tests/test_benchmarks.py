@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
 import growth
 import models
-from bnrewrite import InferenceGraph, export_statistics
+from bnrewrite import InferenceGraph, export_statistics, scans
 
 # All rewrites of the default mode, and nothing to compile.
 REWRITTEN = Mode("py", "fast_run")
@@ -96,3 +96,16 @@ def test_work_of_building_grows_linearly(kind: Callable[[int], tuple[Variable, V
         calls.append(growth.n_calls(lambda x=x, y=y: InferenceGraph([x], y)))
     slopes = np.diff(calls) / np.diff(nodes)
     assert slopes[-1] < 1.1 * slopes[0]
+
+
+def test_lengths_of_all_loops_inside_a_loop_are_proved_at_once(monkeypatch: pytest.MonkeyPatch):
+    rewrites = []
+
+    def counted(*arguments: object, **options: object) -> object:
+        rewrites.append(arguments)
+        return rewrite_graph(*arguments, **options)
+
+    monkeypatch.setattr(scans, "rewrite_graph", counted)
+    _, y = growth.nested(3, depth=6)
+    export_statistics(y)
+    assert len(rewrites) == 5  # one for each loop with others inside

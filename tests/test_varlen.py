@@ -109,6 +109,22 @@ def test_moments_are_the_weighted_mean_and_variance_of_what_was_reached(
     assert_allclose(moments.variance, np.where(seen, variance, 0), rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.parametrize("at", [0, 50])
+def test_moments_are_exact_if_one_value_is_far_from_all_others(at: int) -> None:
+    values = np.random.default_rng(0).normal(size=(100, 3))
+    values[at] = 1e6
+    moments = moments_of([(np.ones(1), v, np.zeros(3)) for v in values], 0, np.zeros(3))
+    assert_allclose(moments.mean, values.mean(0), rtol=1e-13)
+    assert_allclose(moments.variance, values.var(0), rtol=1e-13)
+
+
+def test_moments_of_large_values_that_hardly_differ() -> None:
+    values = 1e8 + np.random.default_rng(0).normal(size=(1000, 3))
+    moments = moments_of([(np.ones(1), v, np.zeros(3)) for v in values], 0, values[0])
+    assert_allclose(moments.mean, values.mean(0), rtol=1e-14)
+    assert_allclose(moments.variance, values.var(0), rtol=1e-6)
+
+
 def test_moments_of_groups_are_those_of_their_elements() -> None:
     rng = np.random.default_rng(0)
     groups = [rng.normal(loc=5, size=(n, 3)) for n in (2, 7, 1)]

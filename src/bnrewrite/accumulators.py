@@ -99,7 +99,9 @@ class Accumulators:
         weight = _weight(mean) if mean.count is None else mean.count
         if name not in self.elements:
             self.elements[name] = VarlenMoments.empty(mean.reached.ndim, weight, mean.value)
-        self.elements[name].add(weight, mean.value, variance.value * weight)
+        deviations = variance.value.astype(np.float64)
+        deviations *= weight
+        self.elements[name].add(weight, mean.value, deviations)
 
     def merged(self, other: Accumulators) -> Accumulators:
         """The sums over the batches of both, which stay as they are."""

@@ -163,9 +163,9 @@ class VarlenMoments:
         weighted = delta if (weight == 1).all() else delta * weight
         first += weighted
         weighted *= delta
-        second += weighted
         if deviations is not None:
-            second += deviations
+            weighted += deviations
+        second += weighted
         lengths = self.shape[: self.n_time_axes]
         self.weight = pad_zero(self.weight, lengths) + pad_zero(weight, lengths)
 
