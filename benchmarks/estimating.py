@@ -35,7 +35,7 @@ def measure(dtype: str) -> Figures:
     poolings: tuple[Pooling, ...] = ("edge", "moments")
     functions = {p: lambda p=p: estimator.estimate(batches, pooling=p) for p in poolings}
     pairs = {f"estimate, {p} / calls": (p, "calls") for p in poolings}
-    return ratios(medians({"calls": calls, **functions}, 15), pairs)
+    return ratios(medians({"calls": calls, **functions}, 25), pairs)
 
 
 def draw_batches(dtype: str, n: int) -> Iterator[list[models.Array]]:

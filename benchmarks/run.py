@@ -51,7 +51,7 @@ GROUPS: dict[str, tuple[str, list[Run]]] = {
     ),
     "shapes": ("shapes.measure", BOTH),
     "marking": ("marking.measure", BOTH),
-    "estimating": ("estimating.measure", [Run(), Run(threads=2), Run("float64")]),
+    "estimating": ("estimating.measure", BOTH),
     "memory": ("estimating.measure_memory", [Run()]),
     "building": ("building.measure", [Run()]),
     "growth": ("building.measure_growth", [Run()]),
