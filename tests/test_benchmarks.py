@@ -22,7 +22,7 @@ from bnrewrite import InferenceGraph, export_statistics, scans
 
 # All rewrites of the default mode, and nothing to compile.
 REWRITTEN = Mode("py", "fast_run")
-SIZES = {growth.abreast: (5, 10, 20), growth.stacked: (5, 10, 20), growth.nested: (1, 2, 3)}
+SIZES = {growth.abreast: (5, 10, 20, 40), growth.stacked: (5, 10, 20, 40), growth.nested: (1, 2, 4)}
 
 
 def bodies(inputs: list[Variable], outputs: list[Variable]) -> list[list[str]]:
@@ -81,10 +81,18 @@ def test_estimator_has_the_loop_of_the_training_graph_and_no_other(
     assert len(estimator) <= len(forward) + 2 * len(exported)
 
 
-def test_marks_leave_nothing_behind_in_training(x: Variable, p: models.Parameters):
-    (marked,) = bodies([x], [models.bn_lstm(x, p)])
-    (unmarked,) = bodies([x], [models.bn_lstm(x, p, models.unmarked)])
-    assert sorted(marked) == sorted(unmarked)
+@pytest.mark.parametrize("differentiate", [False, True])
+def test_marks_leave_nothing_behind_in_training(
+    x: Variable, p: models.Parameters, differentiate: bool
+):
+    def loops(normalize: models.Normalize) -> list[list[str]]:
+        h = models.bn_lstm(x, p, normalize)
+        outputs = at.grad(h.sum(), [p["U"]]) if differentiate else [h]
+        return sorted(sorted(body) for body in bodies([x], outputs))
+
+    found = loops(models.batch_normalize)
+    assert found == loops(models.unmarked)
+    assert len(found) == 1 + differentiate
 
 
 @pytest.mark.parametrize("kind", SIZES, ids=lambda kind: kind.__name__)

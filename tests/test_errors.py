@@ -309,6 +309,32 @@ def test_inner_loop_whose_number_of_steps_changes_is_refused() -> None:
         InferenceGraph([x, lengths], y)
 
 
+@pytest.mark.parametrize("place", range(4))
+@pytest.mark.parametrize("around", [False, True])
+def test_one_inner_loop_among_others_whose_number_of_steps_changes_is_named(
+    place: int, around: bool
+) -> None:
+    x, n = at.dtensor4("x"), at.lscalar("n")
+
+    def outer(x_s: Variable) -> Variable:
+        # What is known at once, what a rewrite shows, and what is not so.
+        lengths = [("given", n), ("as_x", None), ("shown", at.tanh(x_s).shape[0])]
+        changing = at.abs(x_s).sum().astype("int64") % 3 + 1
+        lengths.insert(place, ("changing", changing))
+        return at.add(
+            *(aesara.scan(centered, [x_s], n_steps=m, name=name)[0][-1] for name, m in lengths)
+        )
+
+    y, _ = aesara.scan(outer, sequences=[x], name="sentences")
+    path = "sentences"
+    if around:
+        y, _ = aesara.scan(lambda x_p: aesara.scan(outer, [x_p], name="sentences")[0], [x[None]])
+        path = "scan.*/sentences"
+    message = rf"steps of loop '{path}/changing' changes from one step of loop '{path}' to the next"
+    with pytest.raises(ValueError, match=message):
+        InferenceGraph([x, n], y)
+
+
 def test_inner_loop_of_as_many_steps_as_an_axis_has_is_fine() -> None:
     def outer(x_s: Variable) -> Variable:
         steps, _ = aesara.scan(

@@ -125,6 +125,15 @@ def test_moments_of_large_values_that_hardly_differ() -> None:
     assert_allclose(moments.variance, values.var(0), rtol=1e-6)
 
 
+def test_moments_are_exact_though_what_came_first_did_not_count() -> None:
+    values = 1e8 + np.random.default_rng(0).normal(size=(1000, 2, 3))
+    nothing = (np.zeros((2, 1)), np.zeros((2, 3)), np.zeros((2, 3)))
+    parts = [nothing, *((np.ones((2, 1)), v, np.zeros((2, 3))) for v in values)]
+    moments = moments_of(parts, 1, np.zeros((1, 3)))
+    assert_allclose(moments.mean, values.mean(0), rtol=1e-14)
+    assert_allclose(moments.variance, values.var(0), rtol=1e-6)
+
+
 def test_moments_of_groups_are_those_of_their_elements() -> None:
     rng = np.random.default_rng(0)
     groups = [rng.normal(loc=5, size=(n, 3)) for n in (2, 7, 1)]

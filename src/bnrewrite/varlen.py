@@ -128,9 +128,9 @@ class VarlenMean:
 class VarlenMoments:
     """Mean and squared deviations, weighted, for each step of those that have reached it.
 
-    Kept as sums of the differences from a shift, and of their squares. The shift is one of the
-    values, the first of its step, so that no large squares are subtracted (Chan, Golub and LeVeque
-    1983); and it is cheaper for each batch than to move the mean.
+    Kept as sums of the differences from a shift, and of their squares. The shift is the first value
+    that counted, so that no large squares are subtracted (Chan, Golub and LeVeque 1983); and it is
+    cheaper for each batch than to move the mean.
 
     Parameters
     ----------
@@ -151,33 +151,28 @@ class VarlenMoments:
     @classmethod
     def empty(cls, n_time_axes: int, weight: Array, values: Array) -> VarlenMoments:
         """Nothing seen yet, of the shapes of `weight` and `values`."""
-        return cls(n_time_axes, np.zeros(weight.shape), values, np.zeros(values.shape))
+        return cls(n_time_axes, np.zeros(weight.shape), *np.zeros((2, *values.shape)))
 
     def add(self, weight: Array, mean: Array, deviations: Array | None = None) -> None:
         """Merge with other moments; steps with weight 0 do not count."""
-        self._grow(mean)
+        lengths = common_lengths(self._shift, mean, self.n_time_axes)
+        self.weight, self._shift, self._first, self._second = (
+            pad_zero(a, lengths) for a in (self.weight, self._shift, self._first, self._second)
+        )
         steps = _up_to(mean.shape[: self.n_time_axes])
-        first, second = self._first[steps], self._second[steps]
+        shift, first, second = (a[steps] for a in (self._shift, self._first, self._second))
+        is_new = self.weight[steps] == 0
+        if is_new.any():
+            np.copyto(shift, mean, where=is_new)
         # In place from here on: this runs for each batch, and the arrays can be large.
-        delta = mean - self._shift[steps]
+        delta = mean - shift
         weighted = delta if (weight == 1).all() else delta * weight
         first += weighted
         weighted *= delta
         if deviations is not None:
             weighted += deviations
         second += weighted
-        lengths = self.shape[: self.n_time_axes]
-        self.weight = pad_zero(self.weight, lengths) + pad_zero(weight, lengths)
-
-    def _grow(self, mean: Array) -> None:
-        """Make room for the steps of `mean`, with its values as the shift of new ones."""
-        known = self.shape[: self.n_time_axes]
-        lengths = common_lengths(self._shift, mean, self.n_time_axes)
-        if lengths != known:
-            shift = np.array(pad_edge(mean, lengths), dtype=np.float64)
-            shift[_up_to(known)] = self._shift
-            self._shift = shift
-            self._first, self._second = (pad_zero(a, lengths) for a in (self._first, self._second))
+        self.weight = self.weight + pad_zero(weight, lengths)
 
     def merge(self, other: VarlenMoments) -> None:
         """Merge with what `other` has seen."""
