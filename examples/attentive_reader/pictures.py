@@ -82,6 +82,8 @@ def draw_curves(folder: Path) -> Figure:
                 axis.plot(epochs, [facts[key] for facts in history], marker=".", label=variant)
     left.set(xlabel="epoch", ylabel="validation accuracy (population statistics)")
     right.set(xlabel="epoch", ylabel="validation loss (population statistics)")
+    for axis in (left, right):
+        axis.xaxis.get_major_locator().set_params(integer=True)
     left.legend()
     return figure
 
