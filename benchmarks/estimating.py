@@ -10,7 +10,6 @@ import aesara.tensor as at
 
 import models
 from bnrewrite import export_statistics
-from bnrewrite.accumulators import Pooling
 from bnrewrite.estimate import Estimator
 from timing import Figures, medians, ratios
 
@@ -25,17 +24,27 @@ def make_estimator(dtype: str) -> Estimator:
 
 def measure(dtype: str) -> Figures:
     """Time `estimate` with each pooling, and as many calls of what it calls."""
-    estimator, batch = make_estimator(dtype), models.draw_batch(dtype)
-    batches = [[batch]] * N_BATCHES
+    estimator = make_estimator(dtype)
+    equal = [[models.draw_batch(dtype)]] * N_BATCHES
+    ragged = list(draw_batches(dtype, N_BATCHES))
 
-    def calls() -> None:
+    def calls(batches: list[list[models.Array]]) -> None:
         for (x,) in batches:
             estimator._function(x)
 
-    poolings: tuple[Pooling, ...] = ("edge", "moments")
-    functions = {p: lambda p=p: estimator.estimate(batches, pooling=p) for p in poolings}
-    pairs = {f"estimate, {p} / calls": (p, "calls") for p in poolings}
-    return ratios(medians({"calls": calls, **functions}, 25), pairs)
+    functions = {
+        "calls": lambda: calls(equal),
+        "edge": lambda: estimator.estimate(equal, pooling="edge"),
+        "moments": lambda: estimator.estimate(equal, pooling="moments"),
+        "calls, ragged": lambda: calls(ragged),
+        "edge, ragged": lambda: estimator.estimate(ragged, pooling="edge"),
+    }
+    pairs = {
+        "estimate, edge / calls": ("edge", "calls"),
+        "estimate, moments / calls": ("moments", "calls"),
+        "estimate, edge, 81 to 100 steps / calls": ("edge, ragged", "calls, ragged"),
+    }
+    return ratios(medians(functions, 25), pairs)
 
 
 def draw_batches(dtype: str, n: int) -> Iterator[list[models.Array]]:

@@ -33,6 +33,7 @@ ROWS = [
     Row("inference", "estimator / forward", 1.00, 0.95),
     Row("estimating", "estimate, edge / calls", 1.10, 1.03),
     Row("estimating", "estimate, moments / calls", 1.10, 1.03),
+    Row("estimating", "estimate, edge, 81 to 100 steps / calls", 1.10, 1.03),
     *(
         Row("shapes", f"{name}: inference / forward", 0.80, 0.65)
         for name in ("stacked", "bidirectional", "nested", "reader")

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from bnrewrite.varlen import VarlenMean, VarlenMoments, crop, hold
+from bnrewrite.varlen import PaddedMoments, VarlenMoments, crop, hold
 
 quick = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 
@@ -32,11 +32,20 @@ def padded(arrays: list[np.ndarray], depth: int, mode: str) -> list[np.ndarray]:
     return [np.pad(a, w, mode=mode) if a.ndim else a for a, w in zip(arrays, widths, strict=True)]
 
 
-def mean_of(arrays: list[np.ndarray], depth: int) -> VarlenMean:
-    mean = VarlenMean(depth, np.zeros_like(arrays[0]) if arrays else np.zeros(()))
-    for array in arrays:
-        mean.add(array)
-    return mean
+def reached_in(array: np.ndarray, depth: int, number: int) -> np.ndarray:
+    """Weights of 0 and 1, the same for the same `number`; all 1 for some."""
+    rng = np.random.default_rng(number)
+    shape = array.shape[:depth] + (1,) * (array.ndim - depth)
+    return rng.integers(number % 2, 2, size=shape).astype(float)
+
+
+def padded_of(arrays: list[np.ndarray], depth: int, numbers: range) -> PaddedMoments:
+    """Moments of the arrays of these numbers, the steps reached being those of `reached_in`."""
+    weight = np.zeros(arrays[0].shape[:depth] + (1,) * (arrays[0].ndim - depth))
+    moments = PaddedMoments.empty(depth, weight, arrays[0])
+    for number in numbers:
+        moments.add(reached_in(arrays[number], depth, number), arrays[number])
+    return moments
 
 
 def weights_of(array: np.ndarray, depth: int, rng: np.random.Generator) -> np.ndarray:
@@ -45,31 +54,45 @@ def weights_of(array: np.ndarray, depth: int, rng: np.random.Generator) -> np.nd
 
 
 @quick
-@given(arrays_of_different_lengths())
-def test_the_mean_is_that_of_edge_padded_arrays(drawn: tuple[int, list[np.ndarray]]) -> None:
+@given(arrays_of_different_lengths(), st.integers(0, 5))
+def test_pooled_is_the_mean_of_edge_padded_arrays(
+    drawn: tuple[int, list[np.ndarray]], cut: int
+) -> None:
     depth, arrays = drawn
-    mean = mean_of(arrays, depth)
-    assert mean.n == len(arrays)
-    assert_allclose(mean.mean, np.mean(padded(arrays, depth, "edge"), axis=0), atol=1e-12)
+    numbers = range(len(arrays))
+    moments = padded_of(arrays, depth, numbers[:cut])
+    moments.merge(padded_of(arrays, depth, numbers[cut:]))
+    assert moments.n == len(arrays)
+    assert_allclose(moments.pooled, np.mean(padded(arrays, depth, "edge"), axis=0), atol=1e-12)
 
 
 @quick
 @given(arrays_of_different_lengths(), st.integers(0, 5))
-def test_merged_means_equal_the_mean_of_all(drawn: tuple[int, list[np.ndarray]], cut: int) -> None:
+def test_padded_moments_are_those_of_the_steps_that_were_reached(
+    drawn: tuple[int, list[np.ndarray]], cut: int
+) -> None:
     depth, arrays = drawn
-    merged = mean_of(arrays[:cut], depth)
-    merged.merge(mean_of(arrays[cut:], depth))
-    together = mean_of(arrays, depth)
-    assert merged.n == together.n
-    assert_allclose(merged.mean, together.mean, atol=1e-12)
+    numbers = range(len(arrays))
+    moments = padded_of(arrays, depth, numbers[:cut])
+    moments.merge(padded_of(arrays, depth, numbers[cut:]))
+    parts = [(reached_in(a, depth, i), a, np.zeros_like(a)) for i, a in enumerate(arrays)]
+    expected = moments_of(parts, depth, arrays[0])
+    assert_array_equal(moments.weight, expected.weight)
+    assert_allclose(moments.mean * (moments.weight > 0), expected.mean * (expected.weight > 0))
+    assert_allclose(moments.variance, expected.variance, atol=1e-12)
+
+
+def test_pooled_is_the_mean_to_the_last_bit_if_nothing_is_held() -> None:
+    arrays = list(np.random.default_rng(0).normal(size=(100, 4, 3)))
+    moments = padded_of(arrays, 1, range(1, 100, 2))
+    assert_array_equal(moments.pooled, moments.mean)
 
 
 def test_adding_leaves_the_arrays_of_the_caller_alone() -> None:
-    first, second = np.ones((2, 3)), np.ones((4, 3))
-    mean = mean_of([first, second], 1)
-    mean.add(first)
-    assert_array_equal(first, np.ones((2, 3)))
-    assert_array_equal(second, np.ones((4, 3)))
+    arrays = [np.ones((2, 3)), np.ones((4, 3)), np.ones((3, 3))]
+    padded_of(arrays, 1, range(3)).merge(padded_of(arrays, 1, range(3)))
+    for array in arrays:
+        assert_array_equal(array, np.ones_like(array))
 
 
 def moments_of(

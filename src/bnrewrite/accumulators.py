@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from bnrewrite.varlen import Array, Mask, VarlenMean, VarlenMoments, VarlenSum, hold
+from bnrewrite.varlen import Array, Mask, PaddedMoments, VarlenMoments, VarlenSum, hold
 
 Pooling = Literal["edge", "reached", "moments"]
 
@@ -42,9 +42,7 @@ class Accumulators:
     Attributes
     ----------
     reached : dict of str to VarlenMoments
-        Mean and spread of the batches that reached a step.
-    edge : dict of str to VarlenMean
-        With ``pooling="edge"``: the mean of edge-padded batches.
+        Mean and spread of the batches that reached a step; with ``pooling="edge"`` `PaddedMoments`.
     elements : dict of str to VarlenMoments
         With ``pooling="moments"``: by the name of a mean, that of the elements, and their spread.
     variances : dict of str to str
@@ -58,7 +56,6 @@ class Accumulators:
     variances: dict[str, str]
     n_batches: int = 0
     reached: dict[str, VarlenMoments] = field(default_factory=dict)
-    edge: dict[str, VarlenMean] = field(default_factory=dict)
     elements: dict[str, VarlenMoments] = field(default_factory=dict)
     counts: dict[str, VarlenSum] = field(default_factory=dict)
 
@@ -72,6 +69,12 @@ class Accumulators:
                 f"know what {sorted(alone)} are. Mark them with `mark_moments(mean, variance, "
                 'count)`, or choose pooling="reached".'
             )
+
+    @property
+    def kinds(self) -> dict[str, Any]:
+        """The class of the accumulators under each name."""
+        reached = PaddedMoments if self.pooling == "edge" else VarlenMoments
+        return {"reached": reached, "elements": VarlenMoments, "counts": VarlenSum}
 
     def add(self, readings: Mapping[str, Reading]) -> None:
         """Count a batch once."""
@@ -87,10 +90,8 @@ class Accumulators:
         value, n_time_axes = reading.value.astype(np.float64, copy=False), reading.reached.ndim
         weight = _weight(reading)
         if name not in self.reached:
-            self.reached[name] = VarlenMoments.empty(n_time_axes, weight, value)
+            self.reached[name] = self.kinds["reached"].empty(n_time_axes, weight, value)
         self.reached[name].add(weight, value)
-        if self.pooling == "edge":
-            self.edge.setdefault(name, VarlenMean(n_time_axes, value)).add(value)
         if reading.count is not None:
             zeros = np.zeros_like(reading.count)
             self.counts.setdefault(name, VarlenSum(n_time_axes, zeros)).add(reading.count)
@@ -109,7 +110,7 @@ class Accumulators:
         if problems:
             raise ValueError("these populations can't be merged:\n  " + "\n  ".join(problems))
         merged = deepcopy(self)
-        for kind in ("reached", "edge", "elements", "counts"):
+        for kind in self.kinds:
             mine, theirs = getattr(merged, kind), getattr(other, kind)
             for name, accumulator in mine.items():
                 accumulator.merge(theirs[name])
@@ -155,10 +156,8 @@ class Accumulators:
         }
 
     def _pooled(self) -> dict[str, Array]:
-        if self.pooling == "edge":
-            return {name: mean.mean for name, mean in self.edge.items()}
-        if self.pooling == "reached":
-            return {name: moments.mean for name, moments in self.reached.items()}
+        if self.pooling != "moments":
+            return {name: moments.pooled for name, moments in self.reached.items()}
         means = {name: moments.mean for name, moments in self.elements.items()}
         variances = {self.variances[name]: m.variance for name, m in self.elements.items()}
         return means | variances

@@ -16,16 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnrewrite.accumulators import Accumulators
-from bnrewrite.varlen import VarlenMean, VarlenMoments, VarlenSum
 
 FORMAT_VERSION = 1
 _HEADER = "#header"
-_KINDS = {
-    "reached": VarlenMoments,
-    "edge": VarlenMean,
-    "elements": VarlenMoments,
-    "counts": VarlenSum,
-}
 _Arrays = dict[str, NDArray[Any]]
 
 
@@ -61,7 +54,7 @@ def save(
 def _pack(accumulators: Accumulators) -> _Arrays:
     return {
         f"{name}#{kind}.{parameter}": np.asarray(getattr(accumulator, parameter))
-        for kind, its_type in _KINDS.items()
+        for kind, its_type in accumulators.kinds.items()
         for name, accumulator in getattr(accumulators, kind).items()
         for parameter in signature(its_type).parameters
     }
@@ -107,7 +100,7 @@ def _unpack(header: dict[str, Any], arrays: _Arrays) -> Accumulators:
     accumulators = Accumulators(
         header["pooling"], header["dtypes"], header["variances"], int(header["n_batches"])
     )
-    packed: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in _KINDS}
+    packed: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in accumulators.kinds}
     for key in [key for key in arrays if "#" in key]:
         name, _, rest = key.rpartition("#")
         kind, parameter = rest.split(".")
@@ -115,7 +108,10 @@ def _unpack(header: dict[str, Any], arrays: _Arrays) -> Accumulators:
         packed[kind].setdefault(name, {})[parameter] = array if array.ndim else array[()]
     for kind, by_name in packed.items():
         getattr(accumulators, kind).update(
-            {name: _accumulator(_KINDS[kind], values) for name, values in by_name.items()}
+            {
+                name: _accumulator(accumulators.kinds[kind], values)
+                for name, values in by_name.items()
+            }
         )
     return accumulators
 

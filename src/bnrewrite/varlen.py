@@ -23,10 +23,12 @@ def pad_edge(values: Array, lengths: tuple[int, ...]) -> Array:
 
 def pad_zero(values: Array, lengths: tuple[int, ...]) -> Array:
     """Append zeros to the leading axes of `values` until they are of `lengths`."""
-    padding = [(0, max(0, n - m)) for n, m in zip(lengths, values.shape, strict=False)]
-    if not any(after for _, after in padding):
+    old = values.shape[: len(lengths)]
+    if old == lengths:
         return values
-    return np.pad(values, [*padding, *[(0, 0)] * (values.ndim - len(padding))])
+    padded = np.zeros(lengths + values.shape[len(lengths) :], values.dtype)
+    padded[_up_to(old)] = values
+    return padded
 
 
 def _up_to(lengths: tuple[int, ...]) -> Any:
@@ -91,40 +93,6 @@ class VarlenSum:
         self.add(other.total)
 
 
-@dataclass
-class VarlenMean:
-    """The sum of arrays that are edge-padded to a common length, as far as it is known.
-
-    Padding the sum equals padding every array, so that nothing else need be kept.
-    """
-
-    n_time_axes: int
-    total: Array
-    n: int = 0
-
-    def add(self, values: Array) -> None:
-        """Count `values` once."""
-        self._add(values, 1)
-
-    def merge(self, other: VarlenMean) -> None:
-        """Count all that `other` has counted."""
-        self._add(other.total, other.n)
-
-    def _add(self, total: Array, n: int) -> None:
-        if self.n == 0:
-            self.total, self.n = np.array(total, dtype=np.float64), n
-        elif n:
-            lengths = common_lengths(self.total, total, self.n_time_axes)
-            self.total = pad_edge(self.total, lengths)
-            self.total += pad_edge(total, lengths)
-            self.n += n
-
-    @property
-    def mean(self) -> Array:
-        """The mean, as long as the longest array."""
-        return self.total / self.n
-
-
 class VarlenMoments:
     """Mean and squared deviations, weighted, for each step of those that have reached it.
 
@@ -143,7 +111,7 @@ class VarlenMoments:
 
     def __init__(self, n_time_axes: int, weight: Array, mean: Array, deviations: Array) -> None:
         self.n_time_axes = n_time_axes
-        self.weight = weight
+        self.weight = np.array(weight, dtype=np.float64)
         self._shift = np.array(mean, dtype=np.float64)
         self._first = np.zeros_like(self._shift)
         self._second = np.array(deviations, dtype=np.float64)
@@ -172,7 +140,7 @@ class VarlenMoments:
         if deviations is not None:
             weighted += deviations
         second += weighted
-        self.weight = self.weight + pad_zero(weight, lengths)
+        self.weight[steps] += weight
 
     def merge(self, other: VarlenMoments) -> None:
         """Merge with what `other` has seen."""
@@ -182,6 +150,11 @@ class VarlenMoments:
     def shape(self) -> tuple[int, ...]:
         """The shape of the mean."""
         return self._shift.shape
+
+    @property
+    def pooled(self) -> Array:
+        """What stands for all that was seen: the mean."""
+        return self.mean
 
     @property
     def mean(self) -> Array:
@@ -202,3 +175,76 @@ class VarlenMoments:
     def _per_weight(self, values: Array) -> Array:
         weight = np.broadcast_to(self.weight, values.shape)
         return np.divide(values, weight, out=np.zeros_like(values), where=weight > 0)
+
+
+class PaddedMoments(VarlenMoments):
+    """Moments of the steps that were reached, beside the mean of the edge-padded arrays.
+
+    The two differ by what is held, at steps of weight 0 and behind the end of an array. Its sum is
+    kept, and changes only when something is held.
+
+    Parameters
+    ----------
+    n_time_axes, weight, mean, deviations
+        As for `VarlenMoments`; an array has weights 0 and 1.
+    held : ndarray
+        The sum of held values.
+    n : int
+        The number of arrays.
+    """
+
+    def __init__(
+        self,
+        n_time_axes: int,
+        weight: Array,
+        mean: Array,
+        deviations: Array,
+        held: Array,
+        n: int,
+    ) -> None:
+        super().__init__(n_time_axes, weight, mean, deviations)
+        self.held = np.array(held, dtype=np.float64)
+        self.n = n
+
+    @classmethod
+    def empty(cls, n_time_axes: int, weight: Array, values: Array) -> PaddedMoments:
+        """Nothing seen yet, of the shapes of `weight` and `values`."""
+        zeros = np.zeros(values.shape)
+        return cls(n_time_axes, np.zeros(weight.shape), zeros, zeros, zeros, 0)
+
+    def add(self, weight: Array, mean: Array, deviations: Array | None = None) -> None:
+        """Count an array once."""
+        lengths = self._extend(mean)
+        if mean.shape[: self.n_time_axes] != lengths or not weight.all():
+            is_held = pad_zero(weight, lengths) == 0
+            np.add(self.held, pad_edge(mean, lengths), out=self.held, where=is_held)
+        self.n += 1
+        super().add(weight, mean, deviations)
+
+    def merge(self, other: VarlenMoments) -> None:
+        """Merge with what `other` has seen."""
+        assert isinstance(other, PaddedMoments)
+        lengths = self._extend(other.held)
+        self.held += other._continued(lengths)
+        self.n += other.n
+        super().add(other.weight, other.mean, other.deviations)
+
+    def _extend(self, values: Array) -> tuple[int, ...]:
+        """Continue what is held up to the lengths of `values`, where these are greater."""
+        lengths = common_lengths(self.held, values, self.n_time_axes)
+        self.held = self._continued(lengths)
+        return lengths
+
+    def _continued(self, lengths: tuple[int, ...]) -> Array:
+        """What is held up to `lengths`: behind the end of all arrays, their whole sum."""
+        if self.held.shape[: self.n_time_axes] == lengths:
+            return self.held
+        total = self.weight * self._shift + self._first + self.held
+        continued = pad_edge(total, lengths)
+        continued[_up_to(self.held.shape[: self.n_time_axes])] = self.held
+        return continued
+
+    @property
+    def pooled(self) -> Array:
+        """The mean of the edge-padded arrays."""
+        return np.asarray(self.mean * (self.weight / self.n) + self.held / self.n)
