@@ -89,10 +89,16 @@ def test_pooled_is_the_mean_to_the_last_bit_if_nothing_is_held() -> None:
 
 
 def test_adding_leaves_the_arrays_of_the_caller_alone() -> None:
-    arrays = [np.ones((2, 3)), np.ones((4, 3)), np.ones((3, 3))]
-    padded_of(arrays, 1, range(3)).merge(padded_of(arrays, 1, range(3)))
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=(n, 3)) for n in (2, 2, 4, 3)]
+    given = [np.zeros((3, 1)), *rng.normal(size=(3, 3, 3))]
+    before = [a.copy() for a in (*given, *arrays)]
+    moments = PaddedMoments(1, *given, 1)
     for array in arrays:
-        assert_array_equal(array, np.ones_like(array))
+        moments.add(np.ones((len(array), 1)), array)
+    moments.merge(padded_of(arrays, 1, range(4)))
+    for array, copy in zip((*given, *arrays), before, strict=True):
+        assert_array_equal(array, copy)
 
 
 def moments_of(
@@ -155,6 +161,19 @@ def test_moments_are_exact_though_what_came_first_did_not_count() -> None:
     moments = moments_of(parts, 1, np.zeros((1, 3)))
     assert_allclose(moments.mean, values.mean(0), rtol=1e-14)
     assert_allclose(moments.variance, values.var(0), rtol=1e-6)
+
+
+def test_weights_may_get_an_axis_of_the_units_later() -> None:
+    rng = np.random.default_rng(0)
+    weights = [np.full((2, 1), 2.0), np.array([[1.0, 2, 3], [0, 4, 0]]), np.full((1, 1), 3.0)]
+    parts = [(w, rng.normal(size=(len(w), 3)), np.zeros((len(w), 3))) for w in weights]
+    forth, back = (moments_of(order, 1, np.zeros((1, 3))) for order in (parts, parts[::-1]))
+    merged = moments_of(parts[:1], 1, np.zeros((1, 3)))
+    merged.merge(moments_of(parts[1:], 1, np.zeros((1, 3))))
+    mean = sum(w[:2] * np.pad(x, [(0, 2 - len(x)), (0, 0)]) for w, x, _ in parts)
+    for moments in (forth, back, merged):
+        assert_array_equal(moments.weight, [[6, 7, 8], [2, 6, 2]])
+        assert_allclose(moments.mean, mean / moments.weight)
 
 
 def test_moments_of_groups_are_those_of_their_elements() -> None:

@@ -72,7 +72,7 @@ class Accumulators:
 
     @property
     def kinds(self) -> dict[str, Any]:
-        """The class of the accumulators under each name."""
+        """The attributes that hold accumulators, and the class of those in each."""
         reached = PaddedMoments if self.pooling == "edge" else VarlenMoments
         return {"reached": reached, "elements": VarlenMoments, "counts": VarlenSum}
 
@@ -165,13 +165,13 @@ class Accumulators:
     def _hold_covered(self, name: str, value: Array, min_coverage: int) -> Array:
         # Edge-padded batches have a value for each step, even where a mask left nothing.
         least = min_coverage if self.pooling == "edge" else max(1, min_coverage)
-        enough = (_per_step(self.reached[name]) >= least).all(axis=-1)
-        if not enough.any():
+        coverage = _per_step(self.reached[name]).min(axis=-1)
+        if coverage.max() < least:
             raise ValueError(
-                f"no step of {name!r} was reached by min_coverage={min_coverage} batches: "
-                f"{self.coverage(name).max()} is the most. Estimate from more, or ask for fewer."
+                f"no step of {name!r} was reached, with all its elements, by {least} batches: "
+                f"{coverage.max():.0f} is the most. Estimate from more, or lower `min_coverage`."
             )
-        return np.asarray(hold(value, enough))
+        return np.asarray(hold(value, coverage >= least))
 
 
 def _weight(reading: Reading) -> Array:

@@ -76,7 +76,10 @@ def load(path: str | os.PathLike[str]) -> tuple[Accumulators, int, _Arrays]:
         accumulators = _unpack(header, arrays)
         return accumulators, int(header["min_coverage"]), arrays
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} lacks {error}: it was not written as it is now.") from error
+        raise ValueError(
+            f"{path} does not have the arrays that `Population.save` writes: it was changed, or "
+            f"written by another version. {type(error).__name__}: {error}"
+        ) from error
 
 
 def _header(path: str | os.PathLike[str], arrays: _Arrays) -> dict[str, Any]:
@@ -100,7 +103,8 @@ def _unpack(header: dict[str, Any], arrays: _Arrays) -> Accumulators:
     accumulators = Accumulators(
         header["pooling"], header["dtypes"], header["variances"], int(header["n_batches"])
     )
-    packed: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in accumulators.kinds}
+    kinds = accumulators.kinds
+    packed: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in kinds}
     for key in [key for key in arrays if "#" in key]:
         name, _, rest = key.rpartition("#")
         kind, parameter = rest.split(".")
@@ -108,10 +112,7 @@ def _unpack(header: dict[str, Any], arrays: _Arrays) -> Accumulators:
         packed[kind].setdefault(name, {})[parameter] = array if array.ndim else array[()]
     for kind, by_name in packed.items():
         getattr(accumulators, kind).update(
-            {
-                name: _accumulator(accumulators.kinds[kind], values)
-                for name, values in by_name.items()
-            }
+            {name: _accumulator(kinds[kind], values) for name, values in by_name.items()}
         )
     return accumulators
 

@@ -98,7 +98,7 @@ class VarlenMoments:
 
     Kept as sums of the differences from a shift, and of their squares. The shift is the first value
     that counted, so that no large squares are subtracted (Chan, Golub and LeVeque 1983); and it is
-    cheaper for each batch than to move the mean.
+    cheaper for each batch than to move the mean. Rounding is relative to the distance from it.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ class VarlenMoments:
 
     def __init__(self, n_time_axes: int, weight: Array, mean: Array, deviations: Array) -> None:
         self.n_time_axes = n_time_axes
-        self.weight = np.array(weight, dtype=np.float64)
+        self.weight = weight
         self._shift = np.array(mean, dtype=np.float64)
         self._first = np.zeros_like(self._shift)
         self._second = np.array(deviations, dtype=np.float64)
@@ -140,7 +140,7 @@ class VarlenMoments:
         if deviations is not None:
             weighted += deviations
         second += weighted
-        self.weight[steps] += weight
+        self.weight = self.weight + pad_zero(weight, lengths)
 
     def merge(self, other: VarlenMoments) -> None:
         """Merge with what `other` has seen."""
@@ -180,17 +180,18 @@ class VarlenMoments:
 class PaddedMoments(VarlenMoments):
     """Moments of the steps that were reached, beside the mean of the edge-padded arrays.
 
-    The two differ by what is held, at steps of weight 0 and behind the end of an array. Its sum is
-    kept, and changes only when something is held.
+    The sum of a padded array is that of the steps it reached and that of those it holds: steps of
+    weight 0, and all behind its end. Only the latter is kept beside the moments, as it changes only
+    when there are such steps.
 
     Parameters
     ----------
     n_time_axes, weight, mean, deviations
-        As for `VarlenMoments`; an array has weights 0 and 1.
+        As for `VarlenMoments`. Each array that is added has weights of 0 and 1.
     held : ndarray
-        The sum of held values.
+        The sum of the held values.
     n : int
-        The number of arrays.
+        How many arrays were added.
     """
 
     def __init__(
@@ -230,7 +231,7 @@ class PaddedMoments(VarlenMoments):
         super().add(other.weight, other.mean, other.deviations)
 
     def _extend(self, values: Array) -> tuple[int, ...]:
-        """Continue what is held up to the lengths of `values`, where these are greater."""
+        """Continue what is held up to the lengths of `values`, and return the common lengths."""
         lengths = common_lengths(self.held, values, self.n_time_axes)
         self.held = self._continued(lengths)
         return lengths
