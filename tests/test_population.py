@@ -239,6 +239,26 @@ def test_each_unit_may_have_a_count_of_its_own() -> None:
         assert_allclose(population["bn.variance"][unit], elements.var())
     with pytest.raises(ValueError, match=r"'bn.mean' in batch 1 is zero for some .* \"?.*moments"):
         graph.estimate(batches)
+    known[:, 0] = 0
+    with pytest.raises(ValueError, match=r"'bn.mean' .* all its elements, by at least 1 .*: 0 is"):
+        graph.estimate([(values, known)], pooling="moments")
+
+
+@pytest.mark.parametrize("pooling", ["reached", "moments"])
+@pytest.mark.parametrize("weights", [[[2], [0], [4]], [[2, 3], [0, 1], [4, 2]]])
+def test_step_without_any_element_of_a_unit_takes_the_last_one_before(
+    pooling: Any, weights: list[list[float]]
+) -> None:
+    count = np.array(weights, dtype=float)
+    reached = count.any(axis=1)
+    mean, variance = np.array([[1, 2], [99, 98], [5, 6]]), np.array([[3, 4], [97, 96], [7, 8]])
+    batch = {
+        "mean": Reading(mean, reached, count),
+        "variance": Reading(variance, reached, count),
+    }
+    population = estimated([batch, batch], pooling)
+    assert_allclose(population["mean"], [[1, 2], [1, 2], [5, 6]])
+    assert_allclose(population["variance"], [[3, 4], [3, 4], [7, 8]])
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
@@ -322,7 +342,7 @@ def test_steps_below_min_coverage_take_the_last_one_above(masked: InferenceGraph
 
 def test_more_coverage_than_there_are_batches_is_refused(masked: InferenceGraph) -> None:
     before = masked.estimate([sequences(np.random.default_rng(0), 3)])
-    with pytest.raises(ValueError, match=r"'loop/bn.mean' was reached, .* by 2 batches: 1 is"):
+    with pytest.raises(ValueError, match=r"'loop/bn.mean' .* at least 2 of the batches: 1 is"):
         masked.estimate([sequences(np.random.default_rng(0), 3)], min_coverage=2)
     assert masked.population is before
 
@@ -459,7 +479,7 @@ def _incomplete(path: Path) -> None:
         (_foreign, "was not written by `Population.save`"),
         (_newer, "has format 2, written by bnrewrite .* later release"),
         (_edited, r"values of \['loop/bn.mean'\] in .* changed after it was saved"),
-        (_incomplete, "does not have the arrays .* KeyError: .*mean|TypeError: .*mean"),
+        (_incomplete, "does not have the arrays .* TypeError: .*mean"),
     ],
 )
 def test_file_that_is_not_a_population_is_refused(

@@ -168,8 +168,9 @@ class Accumulators:
         coverage = _per_step(self.reached[name]).min(axis=-1)
         if coverage.max() < least:
             raise ValueError(
-                f"no step of {name!r} was reached, with all its elements, by {least} batches: "
-                f"{coverage.max():.0f} is the most. Estimate from more, or lower `min_coverage`."
+                f"no step of {name!r} was reached, with all its elements, by at least {least} of "
+                f"the batches: {coverage.max():.0f} is the most. Estimate from more, or lower "
+                "`min_coverage`."
             )
         return np.asarray(hold(value, coverage >= least))
 
