@@ -202,6 +202,40 @@ def test_moments_do_not_depend_on_how_the_data_are_split(masked: InferenceGraph)
             assert population.count["loop/bn.mean"][t] == len(elements)
 
 
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_step_in_between_that_a_mask_left_empty_holds_the_one_before(
+    masked: InferenceGraph, pooling: str
+) -> None:
+    rng = np.random.default_rng(0)
+    gap, full = rng.normal(3, 2, size=(2, 3, 4, 2))
+    mask = np.ones((3, 4))
+    mask[1] = 0
+    population = masked.estimate([(gap, mask), (full, np.ones((3, 4)))], pooling=pooling)
+    expected = full[1].mean(axis=0)
+    if pooling == "edge":
+        expected = (gap[0].mean(axis=0) + expected) / 2
+    assert_allclose(population["loop/bn.mean"][1], expected)
+    assert population.coverage["loop/bn.mean"].tolist() == [2, 1, 2]
+
+
+def test_statistic_of_a_unit_without_elements_may_be_nan() -> None:
+    x, known = at.dmatrix("x"), at.dmatrix("known")
+    count = known.sum(axis=0)
+    share = at.switch(at.eq(count, 0), np.nan, known / at.maximum(count, 1))
+    mean = (x * share).sum(axis=0)
+    variance = (at.square(x - mean) * share).sum(axis=0)
+    mean, variance = mark_moments(mean, variance, count, "bn")
+    graph = InferenceGraph([x, known], (x - mean) / variance)
+    values = np.random.default_rng(0).normal(size=(5, 2))
+    weights = np.ones((5, 2))
+    weights[:2, 0] = 0
+    batches = [(values[:2], weights[:2]), (values[2:], weights[2:])]
+    population = graph.estimate(batches, pooling="moments")
+    expected = [values[2:, 0], values[:, 1]]
+    assert_allclose(population["bn.mean"], [unit.mean() for unit in expected])
+    assert_allclose(population["bn.variance"], [unit.var() for unit in expected])
+
+
 @pytest.mark.parametrize("depth", [0, 1, 2, 3])
 def test_moments_are_exact_at_any_depth(depth: int) -> None:
     x = at.TensorType("float64", (None,) * (depth + 2))("x")

@@ -163,6 +163,11 @@ def test_moments_are_exact_though_what_came_first_did_not_count() -> None:
     assert_allclose(moments.variance, values.var(0), rtol=1e-6)
 
 
+def test_variance_that_rounding_made_negative_is_zero() -> None:
+    moments = moments_of([(np.ones(1), np.ones(2), np.array([-1e-9, 0.5]))], 0, np.zeros(2))
+    assert_array_equal(moments.variance, [0, 0.5])
+
+
 def test_weights_may_get_an_axis_of_the_units_later() -> None:
     rng = np.random.default_rng(0)
     weights = [np.full((2, 1), 2.0), np.array([[1.0, 2, 3], [0, 4, 0]]), np.full((1, 1), 3.0)]
