@@ -13,7 +13,7 @@ from aesara.graph.basic import Variable
 import growth
 import models
 from bnrewrite import InferenceGraph, export_statistics
-from bnrewrite.estimate import Estimator
+from bnrewrite.estimation.estimator import Estimator
 from timing import Figures, medians, ratios
 
 PAIRS = {

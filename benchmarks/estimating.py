@@ -10,7 +10,7 @@ import aesara.tensor as at
 
 import models
 from bnrewrite import export_statistics
-from bnrewrite.estimate import Estimator
+from bnrewrite.estimation.estimator import Estimator
 from timing import Figures, medians, ratios
 
 N_BATCHES = 100

@@ -13,7 +13,7 @@ from aesara.graph.basic import Apply, Variable, ancestors
 from aesara.scan.op import Scan
 
 from bnrewrite import mark_statistic
-from bnrewrite.graphs import rebuild
+from bnrewrite.graph.rebuild import rebuild
 
 STATISTICS_PER_LOOP = 4
 

@@ -8,7 +8,7 @@ import numpy as np
 
 import models
 from bnrewrite import InferenceGraph, Population, export_statistics
-from bnrewrite.estimate import Estimator
+from bnrewrite.estimation.estimator import Estimator
 from timing import Figures, medians, ratios
 
 PAIRS = {

@@ -18,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
 import growth
 import models
-from bnrewrite import InferenceGraph, export_statistics, scans
+from bnrewrite import InferenceGraph, export_statistics
+from bnrewrite.graph import loops
 
 # All rewrites of the default mode, and nothing to compile.
 REWRITTEN = Mode("py", "fast_run")
@@ -113,7 +114,7 @@ def test_lengths_of_all_loops_inside_a_loop_are_proved_at_once(monkeypatch: pyte
         rewrites.append(arguments)
         return rewrite_graph(*arguments, **options)
 
-    monkeypatch.setattr(scans, "rewrite_graph", counted)
+    monkeypatch.setattr(loops, "rewrite_graph", counted)
     _, y = growth.nested(3, depth=6)
     export_statistics(y)
     assert len(rewrites) == 5  # one for each loop with others inside

@@ -13,7 +13,7 @@ import pytest
 import bnrewrite
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
-MODULES = [f"bnrewrite.{module.name}" for module in pkgutil.iter_modules(bnrewrite.__path__)]
+MODULES = [module.name for module in pkgutil.walk_packages(bnrewrite.__path__, "bnrewrite.")]
 
 
 def test_readme_prints_what_it_says() -> None:

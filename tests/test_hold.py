@@ -7,7 +7,7 @@ import pytest
 from aesara.gradient import verify_grad
 from numpy.testing import assert_allclose, assert_array_equal
 
-from bnrewrite.hold import hold_last_step
+from bnrewrite.graph.hold import hold_last_step
 
 VALUES = np.random.default_rng(0).normal(size=(3, 2))
 

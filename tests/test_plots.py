@@ -14,8 +14,8 @@ from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
 from bnrewrite import Population
-from bnrewrite.accumulators import Accumulators, Reading
-from bnrewrite.plots import plot_population
+from bnrewrite.population.tallies import Accumulators, Reading
+from bnrewrite.report.plots import plot_population
 
 SPREAD = "standard deviation between batches"
 Array = NDArray[Any]
@@ -302,7 +302,7 @@ import bnrewrite
 import bnrewrite.plots
 assert "matplotlib" not in sys.modules
 import numpy as np
-from bnrewrite.accumulators import Accumulators, Reading
+from bnrewrite.population.tallies import Accumulators, Reading
 accumulators = Accumulators("edge", {"h": "float64"}, {})
 accumulators.add({"h": Reading(np.ones((3, 9)), np.ones(3, bool), None)})
 bnrewrite.plots.plot_population(bnrewrite.Population(accumulators), sys.argv[1])

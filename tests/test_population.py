@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from bnrewrite import InferenceGraph, Population, batch_normalize, mark_moments, mark_statistic
-from bnrewrite.accumulators import Accumulators, Reading
+from bnrewrite.population.tallies import Accumulators, Reading
 
 POOLINGS = ["edge", "reached", "moments"]
 quick = settings(max_examples=60, deadline=None, derandomize=True, database=None)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from bnrewrite.varlen import PaddedMoments, VarlenMoments, crop, hold
+from bnrewrite.population.moments import PaddedMoments, VarlenMoments, crop, hold
 
 quick = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 

@@ -4,18 +4,18 @@ Mark the batch statistics while building a training graph, train, and get the gr
 with statistics of the population instead.
 """
 
-from bnrewrite.estimate import estimate_population as estimate_population
-from bnrewrite.export import export_statistics as export_statistics
+from bnrewrite.estimation.estimator import estimate_population as estimate_population
+from bnrewrite.estimation.shards import ShardError as ShardError
+from bnrewrite.graph.export import export_statistics as export_statistics
+from bnrewrite.graph.hooks import isolate as _isolate
+from bnrewrite.graph.marks import Statistic as Statistic
+from bnrewrite.graph.marks import mark_moments as mark_moments
+from bnrewrite.graph.marks import mark_statistic as mark_statistic
+from bnrewrite.graph.replace import replace_statistics as replace_statistics
 from bnrewrite.inference import InferenceGraph as InferenceGraph
 from bnrewrite.inference import get_inference_graph as get_inference_graph
-from bnrewrite.isolation import isolate as _isolate
-from bnrewrite.marks import Statistic as Statistic
-from bnrewrite.marks import mark_moments as mark_moments
-from bnrewrite.marks import mark_statistic as mark_statistic
 from bnrewrite.normalization import batch_normalize as batch_normalize
-from bnrewrite.plots import plot_population as plot_population
-from bnrewrite.population import Population as Population
-from bnrewrite.replace import replace_statistics as replace_statistics
-from bnrewrite.shards import ShardError as ShardError
+from bnrewrite.population.population import Population as Population
+from bnrewrite.report.plots import plot_population as plot_population
 
 _isolate()

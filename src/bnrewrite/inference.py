@@ -7,24 +7,28 @@ from concurrent.futures import Executor
 from functools import cached_property
 from typing import Any
 
-import aesara
 import numpy as np
-from aesara.compile.sharedvalue import SharedVariable
-from aesara.graph.basic import Constant, Variable, graph_inputs
-from aesara.raise_op import CheckAndRaise
-from aesara.tensor.type import TensorType
 from numpy.typing import ArrayLike
 
-from bnrewrite.accumulators import Pooling
-from bnrewrite.batches import Batch, in_order
-from bnrewrite.estimate import Estimator
-from bnrewrite.export import export_statistics
-from bnrewrite.gap import Comparison, gap_table
-from bnrewrite.marks import Statistic
-from bnrewrite.population import Population
-from bnrewrite.replace import replace_statistics
-from bnrewrite.shards import Shard, estimate_shards
-from bnrewrite.verify import BatchAxes, lengthened, verify_rows, verify_structure
+from bnrewrite.estimation.batches import Batch, in_order
+from bnrewrite.estimation.estimator import Estimator
+from bnrewrite.estimation.shards import Shard, estimate_shards
+from bnrewrite.graph.engine import (
+    CheckAndRaise,
+    Constant,
+    SharedVariable,
+    TensorType,
+    Variable,
+    graph_inputs,
+    shared,
+)
+from bnrewrite.graph.export import export_statistics
+from bnrewrite.graph.marks import Statistic
+from bnrewrite.graph.replace import replace_statistics
+from bnrewrite.population.population import Population
+from bnrewrite.population.tallies import Pooling
+from bnrewrite.report.gap import Comparison, gap_table
+from bnrewrite.report.verify import BatchAxes, lengthened, verify_rows, verify_structure
 
 _require_estimate = CheckAndRaise(
     RuntimeError,
@@ -150,7 +154,7 @@ class InferenceGraph:
         self._exported = export_statistics(outputs)
         self.statistics: tuple[Statistic, ...] = tuple(self._exported)
         self._shared = {s: _shared(s) for s in self.statistics}
-        self._is_estimated = aesara.shared(np.int8(0), name="is_estimated")
+        self._is_estimated = shared(np.int8(0), name="is_estimated")
         values = {s: _require_estimate(v, self._is_estimated) for s, v in self._shared.items()}
         self.outputs: Variable | list[Variable] = replace_statistics(batch_outputs, values)
         self._population: Population | None = None
@@ -395,7 +399,7 @@ def _shared(statistic: Statistic) -> SharedVariable:
     """A shared variable for the population value, with an empty one to begin with."""
     shape = [1] * statistic.depth + [n or 0 for n in statistic.variable.type.shape]
     empty = np.zeros(shape, dtype=statistic.variable.dtype)
-    return aesara.shared(empty, name=statistic.name, shape=_shared_type(statistic).shape)
+    return shared(empty, name=statistic.name, shape=_shared_type(statistic).shape)
 
 
 def _misfit(statistic: Statistic, array: np.ndarray[Any, Any]) -> str | None:

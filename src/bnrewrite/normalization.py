@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import aesara.tensor as at
-from aesara.graph.basic import Variable
-
-from bnrewrite.marks import mark_moments
+from bnrewrite.graph.engine import Variable
+from bnrewrite.graph.engine import tensor as at
+from bnrewrite.graph.marks import mark_moments
 
 
 def batch_normalize(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnrewrite.accumulators import Accumulators
+from bnrewrite.population.tallies import Accumulators
 
 FORMAT_VERSION = 1
 _HEADER = "#header"

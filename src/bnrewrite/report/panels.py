@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bnrewrite.population import Population
-from bnrewrite.varlen import Array
+from bnrewrite.population.moments import Array
+from bnrewrite.population.population import Population
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aesara.graph.basic import Apply, Variable, ancestors
-
-from bnrewrite.graphs import Memo, clone_node, rebuild
-from bnrewrite.hold import hold_last_step
-from bnrewrite.marks import Exported, Moments, Path, Statistic, Steps
-from bnrewrite.scans import Loop, is_loop, is_while_loop, outside_of
-from bnrewrite.survey import Scope, place, survey
+from bnrewrite.graph.engine import Apply, Variable, ancestors
+from bnrewrite.graph.hold import hold_last_step
+from bnrewrite.graph.loops import Loop, is_loop, is_while_loop, outside_of
+from bnrewrite.graph.marks import Exported, Moments, Path, Statistic, Steps
+from bnrewrite.graph.rebuild import Memo, clone_node, rebuild
+from bnrewrite.graph.survey import Scope, place, survey
 
 _Key = Statistic | Moments | Steps
 _Values = dict[_Key, Variable]

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bnrewrite import panels
-from bnrewrite.panels import SPREAD, Drawn
-from bnrewrite.population import Population
+from bnrewrite.population.population import Population
+from bnrewrite.report import panels
+from bnrewrite.report.panels import SPREAD, Drawn
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -18,12 +18,8 @@ from collections.abc import Sequence
 from copy import copy
 from typing import Any
 
-from aesara.compile.builders import OpFromGraph
-from aesara.graph.basic import Variable
-from aesara.graph.op import Op
-from aesara.scan.op import Scan
-
-from bnrewrite.marks import is_marked, label_of
+from bnrewrite.graph.engine import Op, OpFromGraph, Scan, Variable
+from bnrewrite.graph.marks import is_marked, label_of
 
 
 def _clone_with_nested_graphs(op: Any) -> Any:

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-import aesara
 import numpy as np
-from aesara.graph.basic import Variable
-from aesara.tensor.type import TensorType
 from numpy.typing import NDArray
 
-from bnrewrite.tables import align
+from bnrewrite.graph.engine import TensorType, Variable, function
+from bnrewrite.population.tables import align
 
 
 class Comparison:
@@ -45,7 +43,7 @@ class Comparison:
         return self._compile(self._outputs)
 
     def _compile(self, outputs: Sequence[Variable]) -> Any:
-        return aesara.function(
+        return function(
             self._inputs,
             list(outputs),
             no_default_updates=True,

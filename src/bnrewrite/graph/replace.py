@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import aesara.tensor as at
-from aesara.graph.basic import Apply, Variable
-from aesara.tensor.type import TensorType
-
-from bnrewrite.graphs import Memo, clone_node, rebuild
-from bnrewrite.hold import hold_last_step
-from bnrewrite.marks import BatchMoments, Statistic
-from bnrewrite.scans import Loop, is_loop
-from bnrewrite.survey import Scope, survey
+from bnrewrite.graph.engine import Apply, TensorType, Variable
+from bnrewrite.graph.engine import tensor as at
+from bnrewrite.graph.hold import hold_last_step
+from bnrewrite.graph.loops import Loop, is_loop
+from bnrewrite.graph.marks import BatchMoments, Statistic
+from bnrewrite.graph.rebuild import Memo, clone_node, rebuild
+from bnrewrite.graph.survey import Scope, survey
 
 
 def replace_statistics(

@@ -6,13 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-from aesara.compile.builders import OpFromGraph
-from aesara.graph.basic import Apply, Constant, Variable
-
-from bnrewrite.graphs import topological_order
-from bnrewrite.isolation import was_compiled_in_place
-from bnrewrite.marks import BatchMoments, Moments, Path, Statistic, is_marked, label_of
-from bnrewrite.scans import LoopBoundary, is_derivative, is_loop
+from bnrewrite.graph.engine import Apply, Constant, OpFromGraph, Variable
+from bnrewrite.graph.hooks import was_compiled_in_place
+from bnrewrite.graph.loops import LoopBoundary, is_derivative, is_loop
+from bnrewrite.graph.marks import BatchMoments, Moments, Path, Statistic, is_marked, label_of
+from bnrewrite.graph.rebuild import topological_order
 
 
 @dataclass

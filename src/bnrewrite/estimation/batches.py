@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from aesara.graph.basic import Variable
+
+from bnrewrite.graph.engine import Variable
 
 Batch = Mapping[str, Any] | Mapping[Variable, Any] | Sequence[Any]
 

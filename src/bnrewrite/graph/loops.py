@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from aesara.compile.builders import OpFromGraph
-from aesara.graph.basic import Apply, Constant, Variable, ancestors, graph_inputs
-from aesara.graph.rewriting.utils import rewrite_graph
-from aesara.scan.op import Scan
-from aesara.scan.utils import ScanArgs
-from aesara.tensor.shape import Shape, Shape_i
-from aesara.tensor.subtensor import Subtensor
-
-from bnrewrite.graphs import Memo, clone_node, rebuild
+from bnrewrite.graph.engine import (
+    Apply,
+    Constant,
+    OpFromGraph,
+    Scan,
+    ScanArgs,
+    Shape,
+    Shape_i,
+    Subtensor,
+    Variable,
+    ancestors,
+    graph_inputs,
+    rewrite_graph,
+)
+from bnrewrite.graph.rebuild import Memo, clone_node, rebuild
 
 _STATES = ("mit_sot", "sit_sot", "shared")
 

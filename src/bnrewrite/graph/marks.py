@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import aesara.tensor as at
-from aesara.gradient import DisconnectedType
-from aesara.graph.basic import Apply, Variable
-from aesara.graph.op import Op
-from aesara.graph.rewriting.basic import node_rewriter
-from aesara.scan.op import Scan
-from aesara.tensor.rewriting.basic import register_canonicalize, register_specialize
+from bnrewrite.graph.engine import (
+    Apply,
+    DisconnectedType,
+    Op,
+    Scan,
+    Variable,
+    node_rewriter,
+    register_canonicalize,
+    register_specialize,
+)
+from bnrewrite.graph.engine import tensor as at
 
 Path = tuple[Apply, ...]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 
-from aesara.graph.basic import Apply, Variable
+from bnrewrite.graph.engine import Apply, Variable
 
 Memo = dict[Variable, Variable]
 RebuildNode = Callable[[Apply, list[Variable]], Memo]

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import aesara.tensor as at
 import numpy as np
-from aesara.gradient import DisconnectedType
-from aesara.graph.basic import Apply, Variable
-from aesara.graph.op import Op
-from aesara.tensor.type import TensorType
+
+from bnrewrite.graph.engine import Apply, DisconnectedType, Op, TensorType, Variable
+from bnrewrite.graph.engine import tensor as at
 
 
 class HoldLastStep(Op):  # type: ignore[misc]

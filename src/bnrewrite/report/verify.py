@@ -6,12 +6,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from aesara.graph.basic import Variable, ancestors, graph_inputs
 from numpy.typing import NDArray
 
-from bnrewrite.batches import names
-from bnrewrite.marks import Path, Statistic, is_marked, label_of
-from bnrewrite.survey import place
+from bnrewrite.estimation.batches import names
+from bnrewrite.graph.engine import Variable, ancestors, graph_inputs
+from bnrewrite.graph.marks import Path, Statistic, is_marked, label_of
+from bnrewrite.graph.survey import place
 
 Values = list[NDArray[Any]]
 Axes = list[int | None]

@@ -11,10 +11,10 @@ from functools import lru_cache, reduce
 
 from tqdm import tqdm
 
-from bnrewrite.accumulators import Accumulators, Pooling
-from bnrewrite.batches import Batch
-from bnrewrite.estimate import Estimator
-from bnrewrite.population import Population
+from bnrewrite.estimation.batches import Batch
+from bnrewrite.estimation.estimator import Estimator
+from bnrewrite.population.population import Population
+from bnrewrite.population.tallies import Accumulators, Pooling
 
 Shard = Callable[[], Iterable[Batch]]
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from bnrewrite.varlen import Array, Mask, PaddedMoments, VarlenMoments, VarlenSum, hold
+from bnrewrite.population.moments import Array, Mask, PaddedMoments, VarlenMoments, VarlenSum, hold
 
 Pooling = Literal["edge", "reached", "moments"]
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from bnrewrite.accumulators import Accumulators, Reading
-from bnrewrite.batches import BatchError
-from bnrewrite.marks import Exported, Moments, Statistic
-from bnrewrite.scans import is_loop
-from bnrewrite.survey import place
-from bnrewrite.varlen import Array, Mask, crop, hold
+from bnrewrite.estimation.batches import BatchError
+from bnrewrite.graph.loops import is_loop
+from bnrewrite.graph.marks import Exported, Moments, Statistic
+from bnrewrite.graph.survey import place
+from bnrewrite.population.moments import Array, Mask, crop, hold
+from bnrewrite.population.tallies import Accumulators, Reading
 
 
 @dataclass(frozen=True)

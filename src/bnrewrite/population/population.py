@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnrewrite import files
-from bnrewrite.accumulators import Accumulators, Pooling
-from bnrewrite.tables import align
+from bnrewrite.population import files
+from bnrewrite.population.tables import align
+from bnrewrite.population.tallies import Accumulators, Pooling
 
 
 class Population(Mapping[str, NDArray[Any]]):

@@ -6,18 +6,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
-import aesara
 import numpy as np
-from aesara.compile.sharedvalue import SharedVariable
-from aesara.graph.basic import Variable, graph_inputs
-from aesara.tensor.random.type import RandomType
 from tqdm import tqdm
 
-from bnrewrite.accumulators import Accumulators, Pooling, Reading
-from bnrewrite.batches import Batch, BatchError, empty_inputs, in_order
-from bnrewrite.marks import Exported, Statistic
-from bnrewrite.population import Population
-from bnrewrite.readings import read, sources
+from bnrewrite.estimation.batches import Batch, BatchError, empty_inputs, in_order
+from bnrewrite.estimation.readings import read, sources
+from bnrewrite.graph.engine import (
+    Out,
+    RandomType,
+    SharedVariable,
+    Variable,
+    function,
+    graph_inputs,
+    shared,
+)
+from bnrewrite.graph.marks import Exported, Statistic
+from bnrewrite.population.population import Population
+from bnrewrite.population.tallies import Accumulators, Pooling, Reading
 
 
 def estimate_population(
@@ -85,10 +90,10 @@ class Estimator:
         self._variances = {pair.mean.name: pair.variance.name for pair in exported.moments}
         outputs = [*exported.values(), *exported.steps.values(), *exported.counts.values()]
         streams = [v for v in graph_inputs(outputs) if _is_random_stream(v)]
-        self._streams = [(v, aesara.shared(v.get_value(), name=v.name)) for v in streams]
-        self._function = aesara.function(
+        self._streams = [(v, shared(v.get_value(), name=v.name)) for v in streams]
+        self._function = function(
             self._inputs,
-            [aesara.Out(v, borrow=True) for v in outputs],
+            [Out(v, borrow=True) for v in outputs],
             givens=dict(self._streams),
             no_default_updates=True,
             on_unused_input="ignore",

@@ -1,0 +1,1 @@
+"""From symbols to numbers: run the exported statistics over batches."""

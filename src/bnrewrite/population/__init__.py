@@ -1,0 +1,1 @@
+"""Numbers: the population statistics, and what is kept of the batches. NumPy only."""
