@@ -22,9 +22,10 @@ from bnrewrite.graph.engine import (
     graph_inputs,
     shared,
 )
-from bnrewrite.graph.export import export_statistics
-from bnrewrite.graph.marks import Statistic
-from bnrewrite.graph.replace import replace_statistics
+from bnrewrite.graph.export import export
+from bnrewrite.graph.replace import replace
+from bnrewrite.graph.statistics import Statistic
+from bnrewrite.graph.survey import survey
 from bnrewrite.population.population import Population
 from bnrewrite.population.tallies import Pooling
 from bnrewrite.report.gap import Comparison, gap_table
@@ -150,13 +151,15 @@ class InferenceGraph:
         outputs = [batch_outputs] if isinstance(batch_outputs, Variable) else list(batch_outputs)
         _check_coverage(self._inputs, outputs)
         self._batch_outputs = outputs
-        self._batch_outputs = outputs
-        self._exported = export_statistics(outputs)
+        self._scope = survey(outputs)
+        self._exported = export(self._scope)
         self.statistics: tuple[Statistic, ...] = tuple(self._exported)
         self._shared = {s: _shared(s) for s in self.statistics}
         self._is_estimated = shared(np.int8(0), name="is_estimated")
         values = {s: _require_estimate(v, self._is_estimated) for s, v in self._shared.items()}
-        self.outputs: Variable | list[Variable] = replace_statistics(batch_outputs, values)
+        replaced = replace(self._scope, outputs, values)
+        is_single = isinstance(batch_outputs, Variable)
+        self.outputs: Variable | list[Variable] = replaced[0] if is_single else replaced
         self._population: Population | None = None
 
     @property
@@ -327,7 +330,7 @@ class InferenceGraph:
         ['structure']
         """
         outputs = [self.outputs] if isinstance(self.outputs, Variable) else self.outputs
-        verify_structure(outputs, self.statistics, self._shared)
+        verify_structure(outputs, self._scope, self._shared)
         if batch is None:
             return ["structure"]
         values = [np.asarray(value) for value in in_order(batch, self._inputs, "the batch")]

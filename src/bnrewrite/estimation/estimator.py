@@ -20,7 +20,8 @@ from bnrewrite.graph.engine import (
     graph_inputs,
     shared,
 )
-from bnrewrite.graph.marks import Exported, Statistic
+from bnrewrite.graph.export import Export, Exported
+from bnrewrite.graph.statistics import Statistic
 from bnrewrite.population.population import Population
 from bnrewrite.population.tallies import Accumulators, Pooling, Reading
 
@@ -84,11 +85,11 @@ class Estimator:
     def __init__(
         self, inputs: Sequence[Variable], exported: Mapping[Statistic, Variable], *, mode: Any
     ) -> None:
-        exported = exported if isinstance(exported, Exported) else Exported(exported)
+        if not isinstance(exported, Exported):
+            exported = Exported({s: Export(variable) for s, variable in exported.items()})
         self._inputs = list(inputs)
-        self._sources = sources(exported)
-        self._variances = {pair.mean.name: pair.variance.name for pair in exported.moments}
-        outputs = [*exported.values(), *exported.steps.values(), *exported.counts.values()]
+        outputs, self._sources = sources(exported)
+        self._variances = {m.name: v.name for m, v in exported.variance_of.items()}
         streams = [v for v in graph_inputs(outputs) if _is_random_stream(v)]
         self._streams = [(v, shared(v.get_value(), name=v.name)) for v in streams]
         self._function = function(

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from bnrewrite.estimation.batches import BatchError
-from bnrewrite.graph.loops import is_loop
-from bnrewrite.graph.marks import Exported, Moments, Statistic
-from bnrewrite.graph.survey import place
+from bnrewrite.graph.engine import Variable
+from bnrewrite.graph.export import Export, Exported
+from bnrewrite.graph.statistics import Statistic, loops_of, place
 from bnrewrite.population.moments import Array, Mask, crop, hold
 from bnrewrite.population.tallies import Accumulators, Reading
 
@@ -47,22 +47,22 @@ class Source:
         return len(self.loops)
 
 
-def sources(exported: Exported) -> list[Source]:
-    """One for each statistic; the estimator returns values, steps and counts, in this order."""
-    indices = {key: i for i, key in enumerate([*exported, *exported.steps, *exported.counts])}
-    return [_source(statistic, indices) for statistic in exported]
+def sources(exported: Exported) -> tuple[list[Variable], list[Source]]:
+    """What an estimator has to compute, and where each statistic is among it."""
+    exports = exported.exports
+    variables = list(dict.fromkeys(v for e in exports.values() for v in e.variables()))
+    index: dict[Variable | None, int] = {v: i for i, v in enumerate(variables)}
+    return variables, [_source(s, export, index) for s, export in exports.items()]
 
 
-def _source(statistic: Statistic, indices: Mapping[Any, int]) -> Source:
-    around = [statistic.path[: i + 1] for i, node in enumerate(statistic.path) if is_loop(node)]
-    counts = [i for key, i in indices.items() if isinstance(key, Moments) and statistic in key]
+def _source(statistic: Statistic, export: Export, index: Mapping[Variable | None, int]) -> Source:
     return Source(
-        index=indices[statistic],
+        index=index[export.value],
         name=statistic.name,
         dtype=str(statistic.variable.dtype),
-        loops=tuple(place(path) for path in around),
-        taken=tuple(indices.get(path) for path in around),
-        count=counts[0] if counts else None,
+        loops=tuple(place(path) for path in loops_of(statistic.path)),
+        taken=tuple(index.get(v) for v in export.taken) or (None,) * statistic.depth,
+        count=index.get(export.count),
     )
 
 

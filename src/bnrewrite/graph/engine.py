@@ -17,6 +17,7 @@ from aesara.graph.basic import Constant as Constant
 from aesara.graph.basic import Variable as Variable
 from aesara.graph.basic import ancestors as ancestors
 from aesara.graph.basic import graph_inputs as graph_inputs
+from aesara.graph.null_type import NullType as NullType
 from aesara.graph.op import Op as Op
 from aesara.graph.rewriting.basic import in2out as in2out
 from aesara.graph.rewriting.basic import node_rewriter as node_rewriter
@@ -25,8 +26,6 @@ from aesara.raise_op import CheckAndRaise as CheckAndRaise
 from aesara.scan.op import Scan as Scan
 from aesara.scan.utils import ScanArgs as ScanArgs
 from aesara.tensor.random.type import RandomType as RandomType
-from aesara.tensor.rewriting.basic import register_canonicalize as register_canonicalize
-from aesara.tensor.rewriting.basic import register_specialize as register_specialize
 from aesara.tensor.shape import Shape as Shape
 from aesara.tensor.shape import Shape_i as Shape_i
 from aesara.tensor.subtensor import Subtensor as Subtensor

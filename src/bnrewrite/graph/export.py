@@ -1,18 +1,91 @@
-"""Outwards: give every statistic, at any depth of loops, as a variable of the outer graph."""
+"""Export: every statistic, at any depth of loops, as a variable of the outer graph.
+
+Each loop that holds statistics is built anew, once, and returns them as further outputs (nit-sots).
+Whatever read the old loop reads the new one. Were a single reader left behind, both loops would
+run, and what lies downstream of the old one would be computed twice; `rebuild` makes that
+impossible by building from inputs to outputs.
+
+A value on its way out gets a leading time axis from each loop. What else is to be known of it takes
+the same way: the number of elements behind it, and the number of steps that loops took.
+
+Sharp edges
+-----------
+- An inner loop must take as many steps at each step of the loop around it, or its statistics would
+  have no common length. `invariance` proves it, or the loop is refused.
+- A while-loop inside another loop may stop after a different number of steps each time. Its
+  statistics repeat their last step up to the most that it may take, and `Export.taken` says where
+  they end.
+- An `OpFromGraph` with statistics inside becomes part of the graph around it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from dataclasses import replace as changed
 
-from bnrewrite.graph.engine import Apply, Variable, ancestors
+from bnrewrite.graph.boundaries import is_loop, is_while_loop
+from bnrewrite.graph.engine import Apply, Variable
 from bnrewrite.graph.hold import hold_last_step
-from bnrewrite.graph.loops import Loop, is_loop, is_while_loop, outside_of
-from bnrewrite.graph.marks import Exported, Moments, Path, Statistic, Steps
-from bnrewrite.graph.rebuild import Memo, clone_node, rebuild
-from bnrewrite.graph.survey import Scope, place, survey
+from bnrewrite.graph.invariance import outside_of
+from bnrewrite.graph.loops import Loop
+from bnrewrite.graph.rebuild import Memo, clone_node, rebuild, rebuild_in_order
+from bnrewrite.graph.statistics import Path, Statistic, loops_of, place
+from bnrewrite.graph.survey import Scope, survey
 
-_Key = Statistic | Moments | Steps
-_Values = dict[_Key, Variable]
+
+@dataclass(frozen=True)
+class Export:
+    """What is computed of a statistic, with a leading time axis for each loop it has left.
+
+    Attributes
+    ----------
+    value : Variable
+        The statistic of the batch.
+    count : Variable or None
+        The number of elements behind it, if known.
+    taken : tuple of Variable or None
+        For each of these loops, outermost first, how many steps it took, if it may stop early: one
+        number for each step of the loops around it. From there on the value repeats its last step.
+    """
+
+    value: Variable
+    count: Variable | None = None
+    taken: tuple[Variable | None, ...] = ()
+
+    def variables(self) -> list[Variable]:
+        """All of these."""
+        return [v for v in (self.value, self.count, *self.taken) if v is not None]
+
+    def mapped(self, function: Callable[[Variable], Variable]) -> Export:
+        """The same of what `function` makes of each variable."""
+        count = None if self.count is None else function(self.count)
+        taken = (None if v is None else function(v) for v in self.taken)
+        return Export(function(self.value), count, tuple(taken))
+
+
+class Exported(dict[Statistic, Variable]):
+    """The outer variable of each statistic, with its `depth` leading time axes.
+
+    Attributes
+    ----------
+    exports : dict of Statistic to Export
+        The same variables, and what else is computed of each statistic.
+    variance_of : dict of Statistic to Statistic
+        From the means to the variances of the same elements.
+    """
+
+    def __init__(
+        self,
+        exports: Mapping[Statistic, Export],
+        variance_of: Mapping[Statistic, Statistic] | None = None,
+    ) -> None:
+        super().__init__({statistic: export.value for statistic, export in exports.items()})
+        self.exports = dict(exports)
+        self.variance_of = dict(variance_of or {})
+
+
+_Exports = dict[Statistic, Export]
 # The number of steps of loops that hold statistics, as variables of the old graph.
 _Lengths = dict[Path, Variable]
 
@@ -49,18 +122,26 @@ def export_statistics(outputs: Variable | Sequence[Variable]) -> Exported:
     >>> [statistic.name for statistic in exported]
     ['mean']
     """
-    scope = survey([outputs] if isinstance(outputs, Variable) else outputs)
-    values, _ = _export(scope, {})
-    exported = Exported({key: v for key, v in values.items() if isinstance(key, Statistic)})
-    exported.moments = list(scope.all_moments())
-    exported.counts = {key: v for key, v in values.items() if isinstance(key, Moments)}
-    exported.steps = {key.path: v for key, v in values.items() if isinstance(key, Steps)}
-    return exported
+    return export(survey([outputs] if isinstance(outputs, Variable) else outputs))
 
 
-def _export(scope: Scope, memo: Memo) -> tuple[_Values, _Lengths]:
+def export(scope: Scope) -> Exported:
+    """`export_statistics` of the outputs of a survey."""
+    exports, _ = _export(scope, {})
+    return Exported({s: exports[s] for s in scope.all_statistics()}, _variances(scope))
+
+
+def _variances(scope: Scope) -> dict[Statistic, Statistic]:
+    pairs = [statistics for _, statistics, _ in scope.marks() if len(statistics) == 2]
+    variances = {mean: variance for mean, variance in pairs}
+    for inside in scope.scopes.values():
+        variances |= _variances(inside)
+    return variances
+
+
+def _export(scope: Scope, memo: Memo) -> tuple[_Exports, _Lengths]:
     """Rebuild the graph of `scope` into `memo`; return what it holds, as variables of it."""
-    values: _Values = {}
+    exports: _Exports = {}
     lengths: _Lengths = {}
 
     def rebuild_node(node: Apply, inputs: list[Variable]) -> Memo:
@@ -68,53 +149,57 @@ def _export(scope: Scope, memo: Memo) -> tuple[_Values, _Lengths]:
             return clone_node(node, inputs)
         inside = scope.scopes[node]
         export_from = _export_from_loop if is_loop(node) else _export_from_op
-        new_outputs, inner_values, inner_lengths = export_from(inside, inputs, scope.needed)
-        values.update(inner_values)
+        new_outputs, inner_exports, inner_lengths = export_from(inside, inputs, scope.needed)
+        exports.update(inner_exports)
         lengths.update(inner_lengths)
         return new_outputs
 
-    rebuild(scope.outputs, memo, scope.needed, rebuild_node)
-    values.update({s: memo.get(v, v) for v, s in scope.statistics.items()})
-    for moments, node in scope.moments.items():
-        for count in node.inputs[2:]:
-            values[moments] = memo.get(count, count)
-    return values, lengths
+    rebuild_in_order(scope.order, memo, rebuild_node)
+    exports.update({s: Export(memo.get(v, v)) for v, s in scope.statistics.items()})
+    for _, statistics, counts in scope.marks():
+        for count in counts:
+            new = memo.get(count, count)
+            exports.update({s: changed(exports[s], count=new) for s in statistics})
+    return exports, lengths
 
 
 def _export_from_op(
     inside: Scope, inputs: list[Variable], needed: set[Variable]
-) -> tuple[Memo, _Values, _Lengths]:
+) -> tuple[Memo, _Exports, _Lengths]:
     """Put what is inside an `OpFromGraph` in its place."""
     node = inside.path[-1]
     memo = dict(zip(node.op.inner_inputs, inputs, strict=True))
-    values, lengths = _export(inside, memo)
+    exports, lengths = _export(inside, memo)
     inner = zip(node.outputs, node.op.inner_outputs, strict=False)
     new_outputs = {v: memo.get(w, w) for v, w in inner if v in needed}
     arguments = dict(zip(node.op.inner_inputs, node.inputs, strict=True))
-    outside = rebuild(lengths.values(), arguments, set(ancestors(lengths.values())), clone_node)
-    return new_outputs, values, dict(zip(lengths, outside, strict=True))
+    outside = rebuild(lengths.values(), arguments, clone_node)
+    return new_outputs, exports, dict(zip(lengths, outside, strict=True))
 
 
 def _export_from_loop(
     inside: Scope, inputs: list[Variable], needed: set[Variable]
-) -> tuple[Memo, _Values, _Lengths]:
+) -> tuple[Memo, _Exports, _Lengths]:
     """Build a loop anew so that it returns what its body holds."""
     node = inside.path[-1]
     memo: Memo = {}
-    inner_values, inner_lengths = _export(inside, memo)
+    inner_exports, inner_lengths = _export(inside, memo)
     lengths = _lengths_outside(inner_lengths, inside.path)
     loop = Loop(node, inputs, needed, inside.needed)
     loop.replace_inside(memo)
-    loop.add_nit_sots(list(inner_values.values()))
+    inner = list(dict.fromkeys(v for e in inner_exports.values() for v in e.variables()))
+    loop.add_nit_sots(inner)
     new_outputs, added = loop.build()
-    values = dict(zip(inner_values, added, strict=True))
-    if values:
-        lengths[inside.path] = node.inputs[0]
-    if values and is_while_loop(node) and any(map(is_loop, inside.path[:-1])):
-        n_taken = added[0].shape[0]
-        values = {key: hold_last_step(v, loop.n_steps) for key, v in values.items()}
-        values[Steps(inside.path)] = n_taken
-    return new_outputs, values, lengths
+    if not inner:
+        return new_outputs, {}, lengths
+    taken = None
+    if is_while_loop(node) and loops_of(inside.path[:-1]):
+        taken = added[0].shape[0]
+        added = [hold_last_step(v, loop.n_steps) for v in added]
+    outer = dict(zip(inner, added, strict=True))
+    exports = {s: e.mapped(outer.__getitem__) for s, e in inner_exports.items()}
+    exports = {s: changed(e, taken=(taken, *e.taken)) for s, e in exports.items()}
+    return new_outputs, exports, {**lengths, inside.path: node.inputs[0]}
 
 
 def _lengths_outside(lengths: _Lengths, path: Path) -> _Lengths:

@@ -1,25 +1,72 @@
-"""Keep Aesara's compiler out of the caller's graphs, and marks from falling off.
+"""Hooks: what importing bnrewrite changes in Aesara, and why.
 
-Two holes in Aesara 2.9.4 would lose batch statistics without a word. Both are closed when
-`bnrewrite` is imported, which therefore has to happen before the first function is compiled:
+Four things would lose batch statistics without a word. They are stopped when `bnrewrite` is
+imported, which therefore has to happen before loops are built, and before anything is compiled:
 
+* A tag on a variable inside a loop is beside the graph, and may be lost when the loop is copied or
+  differentiated. The constructors of `Scan` and `OpFromGraph` put marks where there are tags.
+* A mark on an input of a loop's step would not be where the statistic is computed, and a tag on one
+  is dropped: `Scan` makes inner inputs of its own. Building such a loop is an error here.
 * Compiling a function clones its loops, but a clone shares the loops nested in it, and these
   are rewritten in place: marks vanish from the caller's own graph. Clones are made deep here.
-* A mark on an input of a loop's step is dropped, because `Scan` makes inner inputs of its own.
-  Building such a loop is an error here.
+* The gradient of a loop is a loop that takes its steps backwards, and computes the statistics of
+  these steps again. Averaged by step, they would be those of other steps. So what comes out of
+  it is known as a derivative, even where it does not go through a statistic.
 
-`was_compiled_in_place` recognizes a loop that has been through the first one all the same.
+One rewrite is added to the compiler: it drops all marks, at all depths, before any other rewrite.
+It is in the database of compilation and in no other, so that `rewrite_graph` keeps marks.
+
+`check_marks_were_kept` recognizes a loop that was built or compiled before the import.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from typing import Any
 
-from bnrewrite.graph.engine import Op, OpFromGraph, Scan, Variable
-from bnrewrite.graph.marks import is_marked, label_of
+from bnrewrite.graph.boundaries import is_loop
+from bnrewrite.graph.engine import (
+    Apply,
+    Op,
+    OpFromGraph,
+    Scan,
+    Variable,
+    ancestors,
+    in2out,
+    node_rewriter,
+    optdb,
+)
+from bnrewrite.graph.loops import with_body
+from bnrewrite.graph.marks import (
+    Mark,
+    StatisticDerivative,
+    derivative,
+    is_tagged,
+    label_of,
+    tags_to_marks,
+)
+from bnrewrite.graph.rebuild import Memo, clone_node, rebuild
+from bnrewrite.graph.statistics import Path, place
+
+
+def install() -> None:
+    """Change Aesara as said above, once."""
+    if Scan.clone is _clone_with_nested_graphs:
+        return
+    Scan.clone = OpFromGraph.clone = _clone_with_nested_graphs
+    Scan.__init__ = _keeping_marks(Scan.__init__)
+    OpFromGraph.__init__ = _keeping_marks(OpFromGraph.__init__)
+    Scan.L_op = _known_as_derivative(Scan.L_op)
+    rewriter = node_rewriter([Mark, StatisticDerivative, Scan])(_without_marks)
+    optdb.register(
+        "drop_marks",
+        in2out(rewriter, ignore_newtrees=True),
+        "fast_run",
+        "fast_compile",
+        position=0.01,
+    )
 
 
 def _clone_with_nested_graphs(op: Any) -> Any:
@@ -29,32 +76,90 @@ def _clone_with_nested_graphs(op: Any) -> Any:
     return clone
 
 
-def _refuse_marked_inputs(inputs: Sequence[Variable], loop_name: str | None) -> None:
-    for variable in inputs:
-        if is_marked(variable):
-            raise ValueError(
-                f"the mark on {label_of(variable)!r} would be lost: it is an input of the step of "
-                f"loop {loop_name or 'scan_fn'!r}, and Scan makes inner inputs of its own. Mark the"
-                " variable where it is computed, outside the loop, or mark a copy of it "
-                "(`mark_statistic(x.copy())`) inside."
-            )
-
-
-def isolate() -> None:
-    """Close both holes, once."""
-    if Scan.clone is _clone_with_nested_graphs:
-        return
-    Scan.clone = OpFromGraph.clone = _clone_with_nested_graphs
-    init = Scan.__init__
+def _keeping_marks(init: Callable[..., None]) -> Callable[..., None]:
+    """The constructor `init`, with marks in the place of tags."""
 
     @functools.wraps(init)
-    def checked_init(self: Any, inputs: Any, *args: Any, **kwargs: Any) -> None:
-        _refuse_marked_inputs(inputs, kwargs.get("name"))
-        init(self, inputs, *args, **kwargs)
+    def checked_init(self: Any, inputs: Any, outputs: Any, *args: Any, **kwargs: Any) -> None:
+        if isinstance(self, Scan):
+            _refuse_marked_inputs(inputs, outputs, kwargs.get("name"))
+        init(self, inputs, tags_to_marks(inputs, outputs), *args, **kwargs)
+        self.keeps_marks = True
 
-    Scan.__init__ = checked_init
+    return checked_init
 
 
-def was_compiled_in_place(op: Op) -> bool:
-    """Whether Aesara has rewritten the inner graph of this very `op` for execution."""
-    return isinstance(op, Scan) and getattr(op, "_fn", None) is not None
+def _refuse_marked_inputs(
+    inputs: Sequence[Variable], outputs: Sequence[Variable], loop_name: str | None
+) -> None:
+    marked = [v for v in inputs if is_tagged(v)]
+    for variable in ancestors(outputs, blockers=inputs):
+        node = variable.owner
+        if node and isinstance(node.op, Mark) and node.inputs[variable.index] in inputs:
+            marked.append(variable)
+    for variable in marked:
+        raise ValueError(
+            f"the mark on {label_of(variable)!r} would be lost: it is on an input of the step of "
+            f"loop {loop_name or 'scan_fn'!r}, which is computed elsewhere. Mark the variable "
+            "where it is computed, outside the loop or in the step before, or mark a copy of it "
+            "(`mark_statistic(x.copy())`) inside."
+        )
+
+
+def _known_as_derivative(l_op: Callable[..., list[Variable]]) -> Callable[..., list[Variable]]:
+    """The gradient `l_op` of a loop, known as one if there are marks in the loop."""
+
+    @functools.wraps(l_op)
+    def known(self: Any, *args: Any) -> list[Variable]:
+        gradients = l_op(self, *args)
+        if not _has_marks(self):
+            return gradients
+        return [derivative(g, str(self.name)) for g in gradients]
+
+    return known
+
+
+def _has_marks(op: Op) -> bool:
+    """Whether there is a mark, or a derivative of one, in the graph inside `op`, at any depth."""
+    fgraph = getattr(op, "fgraph", None)
+    nodes = () if fgraph is None else fgraph.apply_nodes
+    return any(isinstance(n.op, Mark | StatisticDerivative) or _has_marks(n.op) for n in nodes)
+
+
+def _without_marks(fgraph: Any, node: Apply) -> list[Variable] | None:
+    """What a compiled function has in the place of a mark, or of a loop with marks in it."""
+    if is_loop(node) and not _has_marks(node.op):
+        return None
+    return list(_drop_marks(node, node.inputs).values())
+
+
+def _drop_marks(node: Apply, inputs: list[Variable]) -> Memo:
+    if isinstance(node.op, Mark | StatisticDerivative):
+        return dict(zip(node.outputs, inputs, strict=False))
+    if not is_loop(node) or not _has_marks(node.op):
+        return clone_node(node, inputs)
+    body = rebuild(node.op.inner_outputs, {}, _drop_marks)
+    return dict(zip(node.outputs, with_body(node.op, body).make_node(*inputs).outputs, strict=True))
+
+
+def check_marks_were_kept(op: Op, path: Path) -> None:
+    """Refuse a loop in which marks may be gone, as it was there before bnrewrite was imported.
+
+    Raises
+    ------
+    RuntimeError
+        If the loop was compiled in place, or is a derivative that was taken before the import.
+    """
+    if not isinstance(op, Scan):
+        return
+    if getattr(op, "_fn", None) is not None:
+        what, happened = "nested loops", "compiled the inside of"
+    elif op.info.n_mit_mot and not hasattr(op, "keeps_marks"):
+        what, happened = "loops", "differentiated what became"
+    else:
+        return
+    raise RuntimeError(
+        f"Aesara has {happened} loop {place(path)!r} in place, and marks in it may be gone. This "
+        f"happens to {what} that are {happened.split()[0]} before bnrewrite is imported: import it "
+        "first, and build the graph again."
+    )

@@ -1,101 +1,107 @@
-"""What a batch statistic is: a variable with a mark on it, found again at a place in the graph."""
+"""Marks: the nodes of a training graph that say "this is a statistic of the batch".
+
+A mark passes its values on and changes nothing. It is a node of the graph, and not a note beside
+it, because what copies, rewrites, freezes, pickles or differentiates a graph keeps its nodes and
+may drop anything else. What is known of a statistic is found on its mark: the label, the partner (a
+mean and a variance of the same elements are two outputs of one mark) and the number of elements.
+
+Differentiating a mark leaves another node, `StatisticDerivative`. A graph that holds one is a
+derivative of the training graph, wherever it is and whatever its loops are called.
+
+Both are dropped when a function is compiled, before any other rewrite (see `hooks`), so that
+training costs nothing, and by nothing else.
+
+Sharp edges
+-----------
+- A mark whose result nothing reads marks nothing: use what `mark_statistic` returns.
+- ``x.tag.bn_statistic = True`` is as good as a mark where the graph is not copied or differentiated
+  in between: constructors of loops turn it into a mark, and the survey takes it for one in the
+  outermost graph. One thing can't be seen: a derivative, outside of loops, of a statistic that was
+  marked by its tag alone. It computes with statistics of the batch. Take derivatives of the
+  inference graph, or mark with `mark_statistic`, and it is refused.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
-from bnrewrite.graph.engine import (
-    Apply,
-    DisconnectedType,
-    Op,
-    Scan,
-    Variable,
-    node_rewriter,
-    register_canonicalize,
-    register_specialize,
-)
+from bnrewrite.graph.engine import Apply, DisconnectedType, NullType, Op, Variable, ancestors
 from bnrewrite.graph.engine import tensor as at
+from bnrewrite.graph.rebuild import Memo, clone_node, rebuild
 
-Path = tuple[Apply, ...]
+
+class _Identity(Op):  # type: ignore[misc]
+    """Returns its first inputs, one for each label. Further ones are there to be read off."""
+
+    __props__ = ("labels",)
+
+    def __init__(self, *labels: str) -> None:
+        self.labels = labels
+        self.view_map = {i: [i] for i in range(len(labels))}
+
+    def make_node(self, *inputs: Variable) -> Apply:
+        """Outputs have the types of the inputs that they pass on."""
+        return Apply(self, list(inputs), [v.type() for v in inputs[: len(self.labels)]])
+
+    def perform(self, node: Apply, inputs: Any, output_storage: Any) -> None:
+        """Pass the values on."""
+        for storage, value in zip(output_storage, inputs, strict=False):
+            storage[0] = value
+
+    def infer_shape(self, fgraph: Any, node: Apply, shapes: Any) -> Any:
+        """The shapes of what is passed on."""
+        return shapes[: len(self.labels)]
+
+    def connection_pattern(self, node: Apply) -> list[list[bool]]:
+        """Each output depends on the input that it passes on."""
+        return [[i == j for j in range(len(self.labels))] for i in range(len(node.inputs))]
+
+    def L_op(self, inputs: Any, outputs: Any, gradients: Any) -> list[Any]:
+        """Pass the gradients on, and say what they are derivatives of."""
+        rest = [DisconnectedType()() for _ in inputs[len(self.labels) :]]
+        return [*map(derivative, gradients, self.labels), *rest]
+
+    def R_op(self, inputs: Any, eval_points: Any) -> Any:
+        """Pass the derivatives on, and say what they are derivatives of."""
+        return [*map(derivative, eval_points, self.labels)]
 
 
-@dataclass(frozen=True)
-class Statistic:
-    """A batch statistic at its place in a graph.
+class StatisticDerivative(_Identity):
+    """Says that its input is a derivative through the batch statistics of these labels."""
 
-    Two statistics are equal if they are the same variable at the same place: a step function that
-    is used in two loops gives two statistics.
 
-    Attributes
-    ----------
-    path : tuple of Apply
-        The nodes with an inner graph (loops, and `OpFromGraph`) around the variable, outermost
-        first.
-    variable : Variable
-        The marked variable.
-    label : str
-        The label it was marked with.
-    name : str
-        The names of the nodes of `path` and the label, as in ``"encoder/recurrent.mean"``. Unique
-        in its graph, and the same in every process that builds the same graph.
+class Mark(_Identity):
+    """Says that its inputs are batch statistics, which have these labels.
+
+    Two labels are those of a mean and a variance of the same elements. An input more than labels is
+    the number of these elements.
     """
 
-    path: Path
-    variable: Variable
-    label: str = field(compare=False)
-    name: str = field(compare=False)
-
-    @property
-    def depth(self) -> int:
-        """The number of loops around the variable, which is that of its leading time axes."""
-        return sum(isinstance(node.op, Scan) for node in self.path)
-
-    def __repr__(self) -> str:
-        return f"Statistic({self.name!r}, depth={self.depth}, type={self.variable.type})"
+    def make_node(self, *inputs: Variable) -> Apply:
+        """Tag the outputs too, for code that looks for tags."""
+        node = super().make_node(*inputs)
+        for variable, label in zip(node.outputs, self.labels, strict=True):
+            variable.tag.bn_statistic, variable.tag.bn_label = True, label
+        return node
 
 
-class Moments(NamedTuple):
-    """A mean and a variance of the same elements."""
-
-    mean: Statistic
-    variance: Statistic
-
-
-@dataclass(frozen=True)
-class Steps:
-    """How many steps the while-loop at `path` took, for each step of the loops around it."""
-
-    path: Path
-
-
-class Exported(dict[Statistic, Variable]):
-    """The outer variable of each statistic, with its `depth` leading time axes.
-
-    Attributes
-    ----------
-    moments : list of Moments
-        The means and variances that belong together.
-    counts : dict
-        The number of elements behind these, where it is known.
-    steps : dict
-        The number of steps of a while-loop inside other loops, which may differ between steps of
-        these. The statistics inside it repeat their last step from there on.
-    """
-
-    def __init__(self, values: Mapping[Statistic, Variable]) -> None:
-        super().__init__(values)
-        self.moments: list[Moments] = []
-        self.counts: dict[Moments, Variable] = {}
-        self.steps: dict[Path, Variable] = {}
+def derivative(value: Variable | None, label: str) -> Variable | None:
+    """`value`, known as a derivative through the statistic `label`, if it is one at all."""
+    if value is None or isinstance(value.type, DisconnectedType | NullType):
+        return value
+    passed_on: Variable = StatisticDerivative(label)(value)
+    return passed_on
 
 
 def mark_statistic(variable: Variable, label: str | None = None) -> Variable:
-    """Mark a variable as a statistic of the batch, to be replaced by one of the population.
+    """Mark a variable as a statistic of the batch; use what is returned.
 
-    This sets ``variable.tag.bn_statistic = True`` (and ``variable.tag.bn_label``), which is as good
-    when done by hand. It is the one function here that changes a graph of the caller.
+    The returned variable has the same value. Whatever reads it will read the statistic of the
+    population in the inference graph; what reads `variable` itself will not.
+
+    Setting ``variable.tag.bn_statistic = True`` (and ``variable.tag.bn_label``) marks too, with one
+    limit: outside of loops, a derivative through such a statistic can't be recognized.
 
     Parameters
     ----------
@@ -108,7 +114,7 @@ def mark_statistic(variable: Variable, label: str | None = None) -> Variable:
     Returns
     -------
     Variable
-        `variable` itself. Use what is returned.
+        The marked value. Marking it once more gives it another label.
 
     Raises
     ------
@@ -120,65 +126,17 @@ def mark_statistic(variable: Variable, label: str | None = None) -> Variable:
     >>> import aesara.tensor as at
     >>> from bnrewrite import mark_statistic
     >>> x = at.matrix("x")
-    >>> centered = x - mark_statistic(x.mean(axis=0), "mean")
+    >>> mean = mark_statistic(x.mean(axis=0), "mean")
+    >>> centered = x - mean
     """
-    dtype = str(getattr(getattr(variable, "type", None), "dtype", type(variable).__name__))
-    if not isinstance(variable, Variable) or not dtype.startswith("float"):
-        raise TypeError(
-            f"a batch statistic is a floating-point tensor variable, and {variable} is {dtype}."
-        )
-    variable.tag.bn_statistic = True
-    if label is not None:
-        variable.tag.bn_label = label
-    return variable
-
-
-class BatchMoments(Op):  # type: ignore[misc]
-    """Ties a variance to its mean and, if known, to the number of elements; changes neither."""
-
-    __props__ = ()
-    view_map = {0: [0], 1: [1]}  # noqa: RUF012
-
-    def make_node(self, mean: Variable, variance: Variable, *count: Variable) -> Apply:
-        """Outputs have the types of `mean` and `variance`."""
-        return Apply(self, [mean, variance, *count], [mean.type(), variance.type()])
-
-    def perform(self, node: Apply, inputs: Any, output_storage: Any) -> None:
-        """Pass the moments through."""
-        output_storage[0][0], output_storage[1][0] = inputs[:2]
-
-    def infer_shape(self, fgraph: Any, node: Apply, shapes: Any) -> Any:
-        """The shapes of the moments."""
-        return shapes[:2]
-
-    def connection_pattern(self, node: Apply) -> list[list[bool]]:
-        """Each output depends on its own input, and none on the count."""
-        return [[True, False], [False, True], [False, False]][: len(node.inputs)]
-
-    def L_op(self, inputs: Any, outputs: Any, gradients: Any) -> list[Any]:
-        """Pass the gradients through."""
-        return [*gradients, *(DisconnectedType()() for _ in inputs[2:])]
-
-    def R_op(self, inputs: Any, eval_points: Any) -> Any:
-        """Pass the derivatives through."""
-        return eval_points[:2]
-
-
-_batch_moments = BatchMoments()
-
-
-@register_specialize("fast_compile")
-@register_canonicalize("fast_compile")
-@node_rewriter([BatchMoments])
-def drop_batch_moments(fgraph: Any, node: Apply) -> list[Variable]:
-    """Compiled functions have no use for the count: training costs no more than without it."""
-    return list(node.inputs[:2])
+    (marked,) = _mark([variable], [label], [])
+    return marked
 
 
 def mark_moments(
     mean: Variable, variance: Variable, count: Any = None, label: str | None = None
 ) -> tuple[Variable, Variable]:
-    """Mark a mean and a variance as two moments of the same elements of the batch.
+    """Mark a mean and a variance as moments of the same elements; use what is returned.
 
     What this adds to two calls of `mark_statistic` is that the estimate knows how many elements are
     behind them: steps with none do not count, and ``pooling="moments"`` is exact.
@@ -197,7 +155,7 @@ def mark_moments(
     Returns
     -------
     mean, variance : Variable
-        The same values, carrying the count. Use what is returned.
+        The marked values.
 
     Raises
     ------
@@ -211,18 +169,67 @@ def mark_moments(
     >>> x = at.matrix("x")
     >>> mean, variance = mark_moments(x.mean(axis=0), x.var(axis=0), x.shape[0], "hidden")
     """
-    mark_statistic(mean, None if label is None else f"{label}.mean")
-    mark_statistic(variance, None if label is None else f"{label}.variance")
+    labels = [None, None] if label is None else [f"{label}.mean", f"{label}.variance"]
     counts = [] if count is None else [at.as_tensor_variable(count)]
-    marked_mean, marked_variance = _batch_moments(mean, variance, *counts)
+    marked_mean, marked_variance = _mark([mean, variance], labels, counts)
     return marked_mean, marked_variance
 
 
+def _mark(
+    values: Sequence[Variable], labels: Sequence[str | None], counts: Sequence[Variable]
+) -> list[Variable]:
+    for value in values:
+        dtype = str(getattr(getattr(value, "type", None), "dtype", type(value).__name__))
+        if not isinstance(value, Variable) or not dtype.startswith("float"):
+            raise TypeError(
+                f"a batch statistic is a floating-point tensor variable, and {value} is {dtype}."
+            )
+    mark = Mark(*(label or label_of(v) for label, v in zip(labels, values, strict=True)))
+    marked: list[Variable] = mark.make_node(*map(_unmarked, values), *counts).outputs
+    for new, old in zip(marked, values, strict=True):
+        new.name = old.name
+    return marked
+
+
+def _unmarked(variable: Variable) -> Variable:
+    """What a mark passes on as `variable`; other variables as they are."""
+    node = variable.owner
+    return node.inputs[variable.index] if node and isinstance(node.op, Mark) else variable
+
+
 def is_marked(variable: Variable) -> bool:
-    """Whether `variable` carries a mark that is not false."""
-    return bool(getattr(variable.tag, "bn_statistic", False))
+    """Whether `variable` is marked, by a mark or by its tag."""
+    node = variable.owner
+    return is_tagged(variable) or (node is not None and isinstance(node.op, Mark))
+
+
+def is_tagged(variable: Variable) -> bool:
+    """Whether `variable` is marked by its tag alone."""
+    if not getattr(variable.tag, "bn_statistic", False):
+        return False
+    node = variable.owner
+    return node is None or not isinstance(node.op, Mark)
 
 
 def label_of(variable: Variable) -> str:
     """The label of a marked variable: the one given, else its name, else ``"statistic"``."""
     return str(getattr(variable.tag, "bn_label", None) or variable.name or "statistic")
+
+
+def tags_to_marks(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> list[Variable]:
+    """`outputs` computed from `inputs`, with a mark behind each variable with a tag alone."""
+    if not any(map(is_tagged, ancestors(outputs, blockers=inputs))):
+        return list(outputs)
+    bare: Memo = {}
+
+    def rebuild_node(node: Apply, new_inputs: list[Variable]) -> Memo:
+        if isinstance(node.op, Mark):  # which says more than a tag
+            new_inputs = [bare.get(v, v) for v in new_inputs]
+        new = clone_node(node, new_inputs)
+        for old in filter(is_tagged, node.outputs):
+            marked = Mark(label_of(old))(new[old])
+            bare[marked] = new[old]
+            new[old] = marked
+        return new
+
+    return rebuild(outputs, {v: v for v in inputs}, rebuild_node)

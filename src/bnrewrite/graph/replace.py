@@ -1,15 +1,28 @@
-"""Inwards: put population statistics in the place of the batch statistics, inside loops too."""
+"""Replace: population statistics in the place of the batch statistics, inside loops too.
+
+The mirror image of `export`: each loop that holds statistics is built anew, once, and is given
+their values as further inputs (sequences), each step its own. As sequences, and not looked up
+within the step, they can be combined with parameters in front of the loop: the engine moves ``gamma
+/ sqrt(variance + epsilon)`` out.
+
+Nothing that computes a batch statistic is kept: `rebuild` visits nothing in front of a replacement,
+and whatever reads one reads the population's value.
+
+Sharp edges: past the last step of a value, that step is repeated. Static shapes of a statistic hold
+for its value, since they decide what broadcasts inside the loop.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from bnrewrite.graph.boundaries import is_loop
 from bnrewrite.graph.engine import Apply, TensorType, Variable
 from bnrewrite.graph.engine import tensor as at
 from bnrewrite.graph.hold import hold_last_step
-from bnrewrite.graph.loops import Loop, is_loop
-from bnrewrite.graph.marks import BatchMoments, Statistic
-from bnrewrite.graph.rebuild import Memo, clone_node, rebuild
+from bnrewrite.graph.loops import Loop
+from bnrewrite.graph.rebuild import Memo, clone_node, rebuild_in_order, without_known
+from bnrewrite.graph.statistics import Statistic
 from bnrewrite.graph.survey import Scope, survey
 
 
@@ -52,10 +65,16 @@ def replace_statistics(
     >>> at_test_time = replace_statistics(y, {statistic: at.vector("population_mean")})
     """
     outputs_list = [outputs] if isinstance(outputs, Variable) else list(outputs)
-    scope = survey(outputs_list)
-    _check_values(scope, values)
-    replaced = _replace(scope, outputs_list, dict(values), {})
+    replaced = replace(survey(outputs_list), outputs_list, values)
     return replaced[0] if isinstance(outputs, Variable) else replaced
+
+
+def replace(
+    scope: Scope, outputs: Sequence[Variable], values: Mapping[Statistic, Variable]
+) -> list[Variable]:
+    """`replace_statistics` of `outputs`, of which `scope` is the survey."""
+    _check_values(scope, values)
+    return _replace(scope, outputs, dict(values), {})
 
 
 def _check_values(scope: Scope, values: Mapping[Statistic, Variable]) -> None:
@@ -84,8 +103,6 @@ def _replace(
         memo[variable] = variable.type.filter_variable(values[statistic])
 
     def rebuild_node(node: Apply, inputs: list[Variable]) -> Memo:
-        if isinstance(node.op, BatchMoments):
-            return dict(zip(node.outputs, inputs, strict=False))
         if node not in scope.scopes:
             return clone_node(node, inputs)
         inside = scope.scopes[node]
@@ -96,7 +113,8 @@ def _replace(
         inner = [node.op.inner_outputs[v.index] for v in wanted]
         return dict(zip(wanted, _replace(inside, inner, values, inner_memo), strict=True))
 
-    return rebuild(outputs, memo, scope.needed, rebuild_node)
+    rebuild_in_order(without_known(scope.order, outputs, memo), memo, rebuild_node)
+    return [memo.get(v, v) for v in outputs]
 
 
 def _replace_in_loop(

@@ -1,4 +1,20 @@
-"""Find every marked variable that some outputs need, at any depth of loops."""
+"""Survey: look through a graph once, into every loop, and list the marked statistics.
+
+The `Scope` that comes out is all that the passes know of the training graph: `export` and `replace`
+walk along it, and so they agree on what a statistic is, where it is, and what is needed for it. It
+has the nodes of each graph in an order in which they can be rebuilt, and a scope of its own for the
+graph inside each node that holds statistics.
+
+Only what the outputs need is looked at. A statistic that none of them needs may not even be
+defined; and an input that nothing needs any more is not kept as one.
+
+What can't be rewritten is refused here, before anything is built, with the path of loops to it:
+derivatives of the training graph, noise that is the same for every batch, marks on inputs of a
+body, marks on integers, and loops whose bodies the engine has changed already.
+
+Sharp edges: statistics are named in the order in which they are computed, which depends on the
+order of the outputs. A loop is named after its op, and equal names are told apart by a number.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +22,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-from bnrewrite.graph.engine import Apply, Constant, OpFromGraph, Variable
-from bnrewrite.graph.hooks import was_compiled_in_place
-from bnrewrite.graph.loops import LoopBoundary, is_derivative, is_loop
-from bnrewrite.graph.marks import BatchMoments, Moments, Path, Statistic, is_marked, label_of
+from bnrewrite.graph.boundaries import OpBoundary, boundary_of
+from bnrewrite.graph.engine import Apply, Constant, Variable
+from bnrewrite.graph.hooks import check_marks_were_kept
+from bnrewrite.graph.marks import Mark, StatisticDerivative, is_tagged, label_of
 from bnrewrite.graph.rebuild import topological_order
+from bnrewrite.graph.statistics import Path, Statistic, name_of, place
 
 
 @dataclass
@@ -21,25 +38,32 @@ class Scope:
     ----------
     path : tuple of Apply
         The nodes around it.
+    boundary : OpBoundary or None
+        The way out of it; None for the outer graph.
     outputs : list of Variable
         Its own outputs, as far as they are needed.
     needed : set of Variable
         They, and all variables they are computed from.
+    order : list of Apply
+        The nodes that compute these, each behind those it needs.
     statistics : dict
         The marked ones among these (not those of `scopes`).
-    moments : dict
-        The `BatchMoments` nodes that tie two of these.
     scopes : dict
         The graphs inside nodes that hold statistics, or inputs that nothing needs: these nodes
         have to be built anew.
+    tagged, has_marks
+        The variables that are marked by a tag alone, and whether there is a mark of either kind.
     """
 
-    path: Path
+    path: Path = ()
+    boundary: OpBoundary | None = None
     outputs: list[Variable] = field(default_factory=list)
     needed: set[Variable] = field(default_factory=set)
+    order: list[Apply] = field(default_factory=list)
     statistics: dict[Variable, Statistic] = field(default_factory=dict)
-    moments: dict[Moments, Apply] = field(default_factory=dict)
     scopes: dict[Apply, Scope] = field(default_factory=dict)
+    tagged: dict[Variable, None] = field(default_factory=dict)
+    has_marks: bool = False
 
     def all_statistics(self) -> Iterator[Statistic]:
         """The statistics of this graph and of those inside it, in order of computation."""
@@ -47,11 +71,12 @@ class Scope:
         for scope in self.scopes.values():
             yield from scope.all_statistics()
 
-    def all_moments(self) -> Iterator[Moments]:
-        """The means and variances that belong together, of this graph and of those inside it."""
-        yield from self.moments
-        for scope in self.scopes.values():
-            yield from scope.all_moments()
+    def marks(self) -> Iterator[tuple[Mark, list[Statistic], list[Variable]]]:
+        """The marks of this graph: each with its statistics, and the count if there is one."""
+        for node in self.order:
+            if isinstance(node.op, Mark):
+                statistics = [self.statistics[v] for v in node.outputs]
+                yield node.op, statistics, node.inputs[len(statistics) :]
 
 
 def survey(outputs: Sequence[Variable]) -> Scope:
@@ -60,14 +85,14 @@ def survey(outputs: Sequence[Variable]) -> Scope:
     Raises
     ------
     ValueError
-        If there is none, or one on an inner input of a loop, or if a loop computes a derivative,
-        or if noise is drawn that can't be made fresh for each batch.
+        If there is none, or one on an inner input of a loop, or if a derivative of the training
+        graph is needed, or if noise is drawn that can't be made fresh for each batch.
     TypeError
         If a marked variable is not a floating-point tensor.
     RuntimeError
         If Aesara has rewritten the inside of a nested loop, where marks may have been.
     """
-    scope = Scope(path=())
+    scope = Scope()
     _demand(scope, outputs)
     scope.outputs.extend(dict.fromkeys(outputs))
     _drop_finished_scopes(scope)
@@ -75,39 +100,10 @@ def survey(outputs: Sequence[Variable]) -> Scope:
     if next(scope.all_statistics(), None) is None:
         raise ValueError(
             "there is no marked statistic in the graph of the outputs. Mark the means and "
-            "variances of the batch while building it, with `mark_statistic(x)` or "
-            "`x.tag.bn_statistic = True`, on variables that the outputs are computed from."
+            "variances of the batch while building it, and use what `mark_statistic(x)` returns, "
+            "or set `x.tag.bn_statistic = True`, on variables that the outputs are computed from."
         )
     return scope
-
-
-class _OpFromGraphBoundary:
-    """Which inner and outer variables of an `OpFromGraph` belong together."""
-
-    always_inside: tuple[Variable, ...] = ()
-    always_outside: tuple[Variable, ...] = ()
-
-    def __init__(self, node: Apply) -> None:
-        self._node = node
-        self._outer = dict(zip(node.op.inner_inputs, node.inputs, strict=True))
-
-    def inside(self, output: Variable) -> list[Variable]:
-        return [self._node.op.inner_outputs[output.index]]
-
-    def outside(self, output: Variable) -> list[Variable]:
-        return []
-
-    def behind(self, inner_input: Variable) -> list[Variable]:
-        return [self._outer[inner_input]]
-
-
-_Boundary = LoopBoundary | _OpFromGraphBoundary
-
-
-def _boundary(node: Apply) -> _Boundary | None:
-    if is_loop(node):
-        return LoopBoundary(node)
-    return _OpFromGraphBoundary(node) if isinstance(node.op, OpFromGraph) else None
 
 
 def _demand(scope: Scope, variables: Iterable[Variable]) -> list[Variable]:
@@ -123,18 +119,30 @@ def _demand(scope: Scope, variables: Iterable[Variable]) -> list[Variable]:
         if variable in scope.needed:
             continue
         scope.needed.add(variable)
-        if variable.owner is None:
+        if is_tagged(variable):
+            scope.tagged[variable] = None
+            scope.has_marks = True
+        node = variable.owner
+        if node is None:
             inputs.append(variable)
-            continue
-        _check_noise(variable.owner, scope.path)
-        if (boundary := _boundary(variable.owner)) is None:
-            todo.extend(reversed(variable.owner.inputs))
+        elif getattr(node.op, "fgraph", None) is not None:
+            todo.extend(reversed(_demand_inside(scope, variable, node)))
         else:
-            todo.extend(reversed(_demand_inside(scope, variable, boundary)))
+            _check_node(node, scope.path)
+            todo.extend(reversed(node.inputs))
+            if isinstance(node.op, Mark):
+                scope.needed.update(node.outputs)  # they are estimated together
+                scope.has_marks = True
     return inputs
 
 
-def _check_noise(node: Apply, path: Path) -> None:
+def _check_node(node: Apply, path: Path) -> None:
+    if isinstance(node.op, StatisticDerivative):
+        raise ValueError(
+            f"{'/'.join([*map(name_of, path), *node.op.labels])!r}: the outputs need a derivative "
+            "of the training graph, through statistics of the batch. Leave derivatives out of the "
+            "outputs, and take derivatives of the inference graph."
+        )
     # By name, as importing its deprecated module warns.
     if type(node.op).__name__ == "mrg_uniform":
         raise ValueError(
@@ -143,16 +151,16 @@ def _check_noise(node: Apply, path: Path) -> None:
         )
 
 
-def _demand_inside(scope: Scope, output: Variable, boundary: _Boundary) -> list[Variable]:
+def _demand_inside(scope: Scope, output: Variable, node: Apply) -> list[Variable]:
     """What `output`, of a node with a graph inside, needs in the graph of `scope`."""
-    if is_derivative(output.owner):
-        # Its body computes the batch statistics again, and Aesara drops marks when it makes it.
-        raise ValueError(
-            f"loop {place((*scope.path, output.owner))!r} computes a derivative of the training "
-            "graph, statistics of the batch included. Leave derivatives out of the outputs, and "
-            "take gradients of the inference graph instead."
-        )
-    inside = scope.scopes.setdefault(output.owner, Scope((*scope.path, output.owner)))
+    inside = scope.scopes.get(node)
+    if inside is None:
+        if (boundary := boundary_of(node)) is None:
+            return list(node.inputs)
+        inside = scope.scopes[node] = Scope((*scope.path, node), boundary)
+        check_marks_were_kept(node.op, inside.path)
+    boundary = inside.boundary
+    assert boundary is not None
     wanted = [*boundary.always_inside, *boundary.inside(output)]
     inside.outputs.extend(v for v in wanted if v not in inside.outputs)
     inputs = [v for v in _demand(inside, wanted) if not isinstance(v, Constant)]
@@ -163,45 +171,46 @@ def _demand_inside(scope: Scope, output: Variable, boundary: _Boundary) -> list[
 def _drop_finished_scopes(scope: Scope) -> None:
     """Drop the scopes without statistics, unless something in front of them is not needed."""
     for node, inside in list(scope.scopes.items()):
-        if was_compiled_in_place(node.op):
-            raise RuntimeError(
-                f"Aesara has compiled the inside of loop {place(inside.path)!r} in place, and "
-                "marks in it may be gone. This happens to nested loops that are compiled before "
-                "bnrewrite is imported: import it first, and build the graph again."
-            )
         _drop_finished_scopes(inside)
-        is_whole = scope.needed.issuperset(node.inputs)
-        if is_whole and not inside.scopes and not any(map(is_marked, inside.needed)):
+        if not inside.scopes and not inside.has_marks and scope.needed.issuperset(node.inputs):
             del scope.scopes[node]
 
 
 def _name_statistics(scope: Scope, prefix: str, taken: set[str]) -> None:
     """List the statistics of `scope` and of those inside, each with a name not `taken`."""
-    for variable in filter(is_marked, _in_order(scope)):
-        _check_statistic(variable, scope.path)
-        name = _unique(prefix + label_of(variable), taken)
-        scope.statistics[variable] = Statistic(scope.path, variable, label_of(variable), name)
-    for node in topological_order(scope.outputs, (), scope.needed):
-        if isinstance(node.op, BatchMoments):
-            mean, variance = (scope.statistics.get(v) for v in node.inputs[:2])
-            if mean is not None and variance is not None:
-                scope.moments[Moments(mean, variance)] = node
+    scope.order = topological_order(scope.outputs, (), scope.needed)
+    for variable in _marked(scope):
+        label = _checked_label(variable, scope.path)
+        name = _unique(prefix + label, taken)
+        scope.statistics[variable] = Statistic(scope.path, variable, label, name)
+    for node in scope.order:
         if node in scope.scopes:
             inside = scope.scopes[node]
-            _name_statistics(inside, _unique(prefix + _name_of(node) + "/", taken), taken)
+            _name_statistics(inside, _unique(prefix + name_of(node) + "/", taken), taken)
 
 
-def _in_order(scope: Scope) -> Iterator[Variable]:
-    """The needed variables, inputs first, each behind those it is computed from."""
-    nodes = topological_order(scope.outputs, (), scope.needed)
-    yield from dict.fromkeys(
-        v for v in [*scope.outputs, *(v for n in nodes for v in n.inputs)] if v.owner is None
-    )
-    yield from (v for node in nodes for v in node.outputs if v in scope.needed)
+def _marked(scope: Scope) -> Iterator[Variable]:
+    """The statistics of `scope`, inputs first, each behind those it is computed from."""
+    tagged = _tagged(scope)
+    yield from (v for v in tagged if v.owner is None)
+    for node in scope.order:
+        is_mark = isinstance(node.op, Mark)
+        if is_mark or tagged:
+            yield from (v for v in node.outputs if is_mark or v in tagged)
 
 
-def _check_statistic(variable: Variable, path: Path) -> None:
-    where = f"{place(path)}/{label_of(variable)}"
+def _tagged(scope: Scope) -> dict[Variable, None]:
+    """The variables with a tag alone. To a mark a tag says nothing: it may have another label."""
+    if not scope.tagged:
+        return {}
+    readers = [node.inputs for node in scope.order if not isinstance(node.op, Mark)]
+    read = set(scope.outputs).union(*readers)
+    return {v: None for v in scope.tagged if v in read}
+
+
+def _checked_label(variable: Variable, path: Path) -> str:
+    label = label_of(variable)
+    where = "/".join([*map(name_of, path), label])
     if path and variable.owner is None:
         raise ValueError(
             f"the mark on {where!r} is on an input of the body of a loop, which all loops share. "
@@ -212,6 +221,7 @@ def _check_statistic(variable: Variable, path: Path) -> None:
             f"the statistic {where!r} is of type {variable.type}; only floating-point tensors can "
             "be averaged. Mark a variable cast to floating point."
         )
+    return label
 
 
 def _unique(name: str, taken: set[str]) -> str:
@@ -220,12 +230,3 @@ def _unique(name: str, taken: set[str]) -> str:
     unique = name if name not in taken else next(c for c in candidates if c not in taken)
     taken.add(unique)
     return unique
-
-
-def _name_of(node: Apply) -> str:
-    return str(getattr(node.op, "name", None) or type(node.op).__name__)
-
-
-def place(path: Path) -> str:
-    """The names of the nodes of `path`, outermost first."""
-    return "/".join(_name_of(node) for node in path) or "outer graph"

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from bnrewrite.estimation.batches import names
 from bnrewrite.graph.engine import Variable, ancestors, graph_inputs
-from bnrewrite.graph.marks import Path, Statistic, is_marked, label_of
-from bnrewrite.graph.survey import place
+from bnrewrite.graph.marks import is_marked, label_of
+from bnrewrite.graph.statistics import Path, Statistic, name_of
+from bnrewrite.graph.survey import Scope
 
 Values = list[NDArray[Any]]
 Axes = list[int | None]
@@ -20,11 +21,10 @@ Lengths = Mapping[str, tuple[int, ...]]
 
 
 def verify_structure(
-    outputs: Sequence[Variable],
-    statistics: Sequence[Statistic],
-    values: Mapping[Statistic, Variable],
+    outputs: Sequence[Variable], scope: Scope, values: Mapping[Statistic, Variable]
 ) -> None:
-    """Refuse a graph with a batch statistic in it, or without a population statistic."""
+    """Refuse a graph with a batch statistic of `scope` in it, or without a population statistic."""
+    statistics = list(scope.all_statistics())
     left = sorted(set(_batch_statistics(outputs, {s.variable for s in statistics}, ())))
     if left:
         raise RuntimeError(f"batch statistics are left in the inference graph: {left}.")
@@ -40,7 +40,7 @@ def _batch_statistics(
     """The places of marked or `known` variables at any depth."""
     for variable in ancestors(outputs):
         if is_marked(variable) or variable in known:
-            yield f"{place(path)}/{label_of(variable)}"
+            yield "/".join([*map(name_of, path), label_of(variable)])
         node = variable.owner
         if node and variable is node.outputs[0] and hasattr(node.op, "fgraph"):
             yield from _batch_statistics(node.op.fgraph.outputs, known, (*path, node))

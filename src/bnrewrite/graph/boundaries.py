@@ -1,0 +1,111 @@
+"""Boundaries: which variables outside and inside of a node with an inner graph belong together.
+
+A loop (`Scan`) and an `OpFromGraph` hold a graph of their own, whose inputs and outputs correspond
+to those of the node without being connected to them. What a graph needs, and what a body may change
+from step to step, is followed across this gap here, and only here and in `loops` is the order known
+in which Scan lists sequences, states and the like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+from bnrewrite.graph.engine import Apply, OpFromGraph, Scan, Variable
+
+
+class OpBoundary:
+    """The boundary of an `OpFromGraph`: inputs and outputs belong together one by one.
+
+    Attributes
+    ----------
+    node : Apply
+        The node with an inner graph.
+    always_inside : list of Variable
+        What is computed inside whichever outputs are needed.
+    always_outside : list of Variable
+        What is needed from outside whichever outputs are needed.
+    """
+
+    def __init__(self, node: Apply) -> None:
+        self.node = node
+        self.always_inside: list[Variable] = []
+        self.always_outside: list[Variable] = []
+
+    @cached_property
+    def _outer(self) -> dict[Variable, Variable]:
+        return dict(zip(self.node.op.inner_inputs, self.node.inputs, strict=True))
+
+    def inside(self, output: Variable) -> list[Variable]:
+        """What the inner graph returns for an output of the node."""
+        return [self.node.op.inner_outputs[output.index]]
+
+    def outside(self, output: Variable) -> list[Variable]:
+        """What an output of the node is computed from, besides what is inside."""
+        return []
+
+    def behind(self, inner_input: Variable) -> list[Variable]:
+        """Where an input of the inner graph comes from."""
+        return [self._outer[inner_input]]
+
+
+class LoopBoundary(OpBoundary):
+    """The boundary of a loop.
+
+    Every loop needs its number of steps, a while-loop its condition. A state is started from
+    an outer input, and in further steps it is what the body returned in the step before.
+    """
+
+    def __init__(self, node: Apply) -> None:
+        super().__init__(node)
+        self.always_inside = list(node.op.inner_outputs[-1:]) if is_while_loop(node) else []
+        self.always_outside = [node.inputs[0]]
+        self._maps = node.op.get_oinp_iinp_iout_oout_mappings()
+
+    @cached_property
+    def _index(self) -> dict[Variable, int]:
+        return {v: i for i, v in enumerate(self.node.op.inner_inputs)}
+
+    def inside(self, output: Variable) -> list[Variable]:
+        """What the body returns for an output of the loop."""
+        indices = self._maps["inner_out_from_outer_out"][output.index]
+        return [self.node.op.inner_outputs[i] for i in indices]
+
+    def outside(self, output: Variable) -> list[Variable]:
+        """What an output of the loop is started from."""
+        return [self.node.inputs[self._maps["outer_inp_from_outer_out"][output.index]]]
+
+    def behind(self, inner_input: Variable) -> list[Variable]:
+        """Where an input of the body comes from: an outer input and, for a state, its output."""
+        index = self._index[inner_input]
+        output = self._maps["outer_out_from_inner_inp"][index]
+        state = [self.node.outputs[output]] if output >= 0 else []
+        return [self.node.inputs[self._maps["outer_inp_from_inner_inp"][index]], *state]
+
+    def is_input(self, variable: Variable) -> bool:
+        """Whether `variable` is an input of the body."""
+        return variable in self._index
+
+    def unchanging(self) -> dict[Variable, Variable]:
+        """The inputs of the body that are the same at each step, and what they are outside."""
+        inner: Sequence[Variable] = self.node.op.inner_non_seqs(self.node.op.inner_inputs)
+        return {v: self.behind(v)[0] for v in inner}
+
+
+def boundary_of(node: Apply) -> OpBoundary | None:
+    """The boundary of a node with an inner graph that can be rebuilt; None for other nodes."""
+    if getattr(node.op, "fgraph", None) is None:
+        return None
+    if is_loop(node):
+        return LoopBoundary(node)
+    return OpBoundary(node) if isinstance(node.op, OpFromGraph) else None
+
+
+def is_loop(node: Apply) -> bool:
+    """Whether `node` is a Scan."""
+    return type(node.op) is Scan
+
+
+def is_while_loop(node: Apply) -> bool:
+    """Whether `node` is a Scan that may stop before its last step."""
+    return is_loop(node) and node.op.info.as_while

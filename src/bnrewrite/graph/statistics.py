@@ -1,0 +1,64 @@
+"""A batch statistic: which variable, and where.
+
+A place is given by the nodes with an inner graph around it, and not by their ops: two loops with
+equal bodies have equal ops, and the inputs of their bodies are the very same variables. So whatever
+is known of a statistic is kept by path *and* variable, and never by the variable alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from bnrewrite.graph.engine import Apply, Scan, Variable
+
+Path = tuple[Apply, ...]
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """A batch statistic at its place in a graph.
+
+    Two statistics are equal if they are the same variable at the same place: a step function that
+    is used in two loops gives two statistics.
+
+    Attributes
+    ----------
+    path : tuple of Apply
+        The nodes with an inner graph (loops, and `OpFromGraph`) around the variable, outermost
+        first.
+    variable : Variable
+        The marked variable.
+    label : str
+        The label it was marked with.
+    name : str
+        The names of the nodes of `path` and the label, as in ``"encoder/recurrent.mean"``. Unique
+        in its graph, and the same in every process that builds the same graph.
+    """
+
+    path: Path
+    variable: Variable
+    label: str = field(compare=False)
+    name: str = field(compare=False)
+
+    @property
+    def depth(self) -> int:
+        """The number of loops around the variable, which is that of its leading time axes."""
+        return len(loops_of(self.path))
+
+    def __repr__(self) -> str:
+        return f"Statistic({self.name!r}, depth={self.depth}, type={self.variable.type})"
+
+
+def loops_of(path: Path) -> list[Path]:
+    """The paths that end in the loops of `path`, outermost first."""
+    return [path[: i + 1] for i, node in enumerate(path) if isinstance(node.op, Scan)]
+
+
+def name_of(node: Apply) -> str:
+    """What to call a node with an inner graph."""
+    return str(getattr(node.op, "name", None) or type(node.op).__name__)
+
+
+def place(path: Path) -> str:
+    """The names of the nodes of `path`, outermost first."""
+    return "/".join(name_of(node) for node in path) or "outer graph"
