@@ -8,7 +8,6 @@ in which Scan lists sequences, states and the like.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 
 from bnrewrite.graph.engine import Apply, OpFromGraph, Scan, Variable
@@ -33,8 +32,12 @@ class OpBoundary:
         self.always_outside: list[Variable] = []
 
     @cached_property
-    def _outer(self) -> dict[Variable, Variable]:
-        return dict(zip(self.node.op.inner_inputs, self.node.inputs, strict=True))
+    def _index(self) -> dict[Variable, int]:
+        return {v: i for i, v in enumerate(self.node.op.inner_inputs)}
+
+    def is_input(self, variable: Variable) -> bool:
+        """Whether `variable` is an input of the inner graph."""
+        return variable in self._index
 
     def inside(self, output: Variable) -> list[Variable]:
         """What the inner graph returns for an output of the node."""
@@ -46,7 +49,11 @@ class OpBoundary:
 
     def behind(self, inner_input: Variable) -> list[Variable]:
         """Where an input of the inner graph comes from."""
-        return [self._outer[inner_input]]
+        return [self.node.inputs[self._index[inner_input]]]
+
+    def changes(self, inner_input: Variable) -> bool:
+        """Whether an input of the inner graph may have another value at each step."""
+        return False
 
 
 class LoopBoundary(OpBoundary):
@@ -61,10 +68,6 @@ class LoopBoundary(OpBoundary):
         self.always_inside = list(node.op.inner_outputs[-1:]) if is_while_loop(node) else []
         self.always_outside = [node.inputs[0]]
         self._maps = node.op.get_oinp_iinp_iout_oout_mappings()
-
-    @cached_property
-    def _index(self) -> dict[Variable, int]:
-        return {v: i for i, v in enumerate(self.node.op.inner_inputs)}
 
     def inside(self, output: Variable) -> list[Variable]:
         """What the body returns for an output of the loop."""
@@ -82,14 +85,13 @@ class LoopBoundary(OpBoundary):
         state = [self.node.outputs[output]] if output >= 0 else []
         return [self.node.inputs[self._maps["outer_inp_from_inner_inp"][index]], *state]
 
-    def is_input(self, variable: Variable) -> bool:
-        """Whether `variable` is an input of the body."""
-        return variable in self._index
+    def changes(self, inner_input: Variable) -> bool:
+        """Whether an input of the body may have another value at each step."""
+        return inner_input not in self._unchanging
 
-    def unchanging(self) -> dict[Variable, Variable]:
-        """The inputs of the body that are the same at each step, and what they are outside."""
-        inner: Sequence[Variable] = self.node.op.inner_non_seqs(self.node.op.inner_inputs)
-        return {v: self.behind(v)[0] for v in inner}
+    @cached_property
+    def _unchanging(self) -> set[Variable]:
+        return set(self.node.op.inner_non_seqs(self.node.op.inner_inputs))
 
 
 def boundary_of(node: Apply) -> OpBoundary | None:

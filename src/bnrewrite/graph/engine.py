@@ -4,6 +4,11 @@ Nothing else in the library imports Aesara, so that what differs between it and 
 be told here.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 from aesara import Out as Out
 from aesara import function as function
 from aesara import shared as shared
@@ -21,12 +26,19 @@ from aesara.graph.null_type import NullType as NullType
 from aesara.graph.op import Op as Op
 from aesara.graph.rewriting.basic import in2out as in2out
 from aesara.graph.rewriting.basic import node_rewriter as node_rewriter
-from aesara.graph.rewriting.utils import rewrite_graph as rewrite_graph
 from aesara.raise_op import CheckAndRaise as CheckAndRaise
 from aesara.scan.op import Scan as Scan
 from aesara.scan.utils import ScanArgs as ScanArgs
+from aesara.tensor.elemwise import CAReduce as CAReduce
+from aesara.tensor.elemwise import DimShuffle as DimShuffle
+from aesara.tensor.elemwise import Elemwise as Elemwise
 from aesara.tensor.random.type import RandomType as RandomType
 from aesara.tensor.shape import Shape as Shape
 from aesara.tensor.shape import Shape_i as Shape_i
 from aesara.tensor.subtensor import Subtensor as Subtensor
 from aesara.tensor.type import TensorType as TensorType
+
+
+def infer_shape(node: Apply, shapes: Sequence[tuple[Variable, ...]]) -> Any:
+    """The shapes of the outputs of `node`, from those of its inputs; what it raises is its own."""
+    return node.op.infer_shape(None, node, shapes)

@@ -27,9 +27,9 @@ from dataclasses import replace as changed
 from bnrewrite.graph.boundaries import is_loop, is_while_loop
 from bnrewrite.graph.engine import Apply, Variable
 from bnrewrite.graph.hold import hold_last_step
-from bnrewrite.graph.invariance import outside_of
+from bnrewrite.graph.invariance import Dependencies, Dependency, outside_of
 from bnrewrite.graph.loops import Loop
-from bnrewrite.graph.rebuild import Memo, clone_node, rebuild, rebuild_in_order
+from bnrewrite.graph.rebuild import Memo, clone_node, rebuild_in_order
 from bnrewrite.graph.statistics import Path, Statistic, loops_of, place
 from bnrewrite.graph.survey import Scope, survey
 
@@ -86,8 +86,8 @@ class Exported(dict[Statistic, Variable]):
 
 
 _Exports = dict[Statistic, Export]
-# The number of steps of loops that hold statistics, as variables of the old graph.
-_Lengths = dict[Path, Variable]
+# What the number of steps of loops that hold statistics depends on, in the old graph.
+_Lengths = dict[Path, Dependencies]
 
 
 def export_statistics(outputs: Variable | Sequence[Variable]) -> Exported:
@@ -132,8 +132,8 @@ def export(scope: Scope) -> Exported:
 
 
 def _variances(scope: Scope) -> dict[Statistic, Statistic]:
-    pairs = [statistics for _, statistics, _ in scope.marks() if len(statistics) == 2]
-    variances = {mean: variance for mean, variance in pairs}
+    pairs = [[scope.statistics[v] for v in node.outputs] for node in scope.marks]
+    variances = {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
     for inside in scope.scopes.values():
         variances |= _variances(inside)
     return variances
@@ -154,12 +154,12 @@ def _export(scope: Scope, memo: Memo) -> tuple[_Exports, _Lengths]:
         lengths.update(inner_lengths)
         return new_outputs
 
-    rebuild_in_order(scope.order, memo, rebuild_node)
+    rebuild_in_order(scope.order, memo, rebuild_node, scope.scopes)
     exports.update({s: Export(memo.get(v, v)) for v, s in scope.statistics.items()})
-    for _, statistics, counts in scope.marks():
-        for count in counts:
-            new = memo.get(count, count)
-            exports.update({s: changed(exports[s], count=new) for s in statistics})
+    for node in scope.marks:
+        for count in node.inputs[len(node.outputs) :]:
+            for statistic in (scope.statistics[v] for v in node.outputs):
+                exports[statistic] = changed(exports[statistic], count=memo.get(count, count))
     return exports, lengths
 
 
@@ -172,9 +172,7 @@ def _export_from_op(
     exports, lengths = _export(inside, memo)
     inner = zip(node.outputs, node.op.inner_outputs, strict=False)
     new_outputs = {v: memo.get(w, w) for v, w in inner if v in needed}
-    arguments = dict(zip(node.op.inner_inputs, node.inputs, strict=True))
-    outside = rebuild(lengths.values(), arguments, clone_node)
-    return new_outputs, exports, dict(zip(lengths, outside, strict=True))
+    return new_outputs, exports, _lengths_outside(lengths, inside)
 
 
 def _export_from_loop(
@@ -184,7 +182,7 @@ def _export_from_loop(
     node = inside.path[-1]
     memo: Memo = {}
     inner_exports, inner_lengths = _export(inside, memo)
-    lengths = _lengths_outside(inner_lengths, inside.path)
+    lengths = _lengths_outside(inner_lengths, inside)
     loop = Loop(node, inputs, needed, inside.needed)
     loop.replace_inside(memo)
     inner = list(dict.fromkeys(v for e in inner_exports.values() for v in e.variables()))
@@ -199,18 +197,20 @@ def _export_from_loop(
     outer = dict(zip(inner, added, strict=True))
     exports = {s: e.mapped(outer.__getitem__) for s, e in inner_exports.items()}
     exports = {s: changed(e, taken=(taken, *e.taken)) for s, e in exports.items()}
-    return new_outputs, exports, {**lengths, inside.path: node.inputs[0]}
+    return new_outputs, exports, {**lengths, inside.path: {Dependency(node.inputs[0])}}
 
 
-def _lengths_outside(lengths: _Lengths, path: Path) -> _Lengths:
+def _lengths_outside(lengths: _Lengths, inside: Scope) -> _Lengths:
     """Refuse inner loops whose statistics would have another number of steps at each step."""
+    assert inside.boundary is not None
     outside: _Lengths = {}
-    for inner, length in zip(lengths, outside_of(list(lengths.values()), path[-1]), strict=True):
-        if length is None:
+    for inner, length in lengths.items():
+        dependencies = outside_of(length, inside.boundary)
+        if dependencies is None:
             raise ValueError(
                 f"the number of steps of loop {place(inner)!r} changes from one step of loop "
-                f"{place(path)!r} to the next, so its statistics have no common length. "
+                f"{place(inside.path)!r} to the next, so its statistics have no common length. "
                 "Run it for the same number of steps, and mask or stop (`until`) what is too long."
             )
-        outside[inner] = length
+        outside[inner] = dependencies
     return outside

@@ -18,7 +18,7 @@ class HoldLastStep(Op):  # type: ignore[misc]
 
     def make_node(self, values: Variable, n_steps: Variable) -> Apply:
         """The static shape stays, but for the number of steps."""
-        values, n_steps = at.as_tensor_variable(values), at.as_tensor_variable(n_steps)
+        n_steps = at.as_tensor_variable(n_steps)
         output = TensorType(values.dtype, (None, *values.type.shape[1:]))
         return Apply(self, [values, n_steps], [output()])
 

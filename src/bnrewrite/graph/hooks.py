@@ -33,7 +33,6 @@ from bnrewrite.graph.engine import (
     OpFromGraph,
     Scan,
     Variable,
-    ancestors,
     in2out,
     node_rewriter,
     optdb,
@@ -47,7 +46,7 @@ from bnrewrite.graph.marks import (
     label_of,
     tags_to_marks,
 )
-from bnrewrite.graph.rebuild import Memo, clone_node, rebuild
+from bnrewrite.graph.rebuild import Memo, clone_node, rebuild, topological_order
 from bnrewrite.graph.statistics import Path, place
 
 
@@ -81,22 +80,23 @@ def _keeping_marks(init: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(init)
     def checked_init(self: Any, inputs: Any, outputs: Any, *args: Any, **kwargs: Any) -> None:
+        order = topological_order(outputs, inputs, None)
         if isinstance(self, Scan):
-            _refuse_marked_inputs(inputs, outputs, kwargs.get("name"))
-        init(self, inputs, tags_to_marks(inputs, outputs), *args, **kwargs)
+            _refuse_marked_inputs(inputs, order, kwargs.get("name"))
+        init(self, inputs, tags_to_marks(inputs, outputs, order), *args, **kwargs)
         self.keeps_marks = True
 
     return checked_init
 
 
 def _refuse_marked_inputs(
-    inputs: Sequence[Variable], outputs: Sequence[Variable], loop_name: str | None
+    inputs: Sequence[Variable], order: Sequence[Apply], loop_name: str | None
 ) -> None:
     marked = [v for v in inputs if is_tagged(v)]
-    for variable in ancestors(outputs, blockers=inputs):
-        node = variable.owner
-        if node and isinstance(node.op, Mark) and node.inputs[variable.index] in inputs:
-            marked.append(variable)
+    for node in order:
+        if isinstance(node.op, Mark):
+            pairs = zip(node.outputs, node.inputs, strict=False)
+            marked += [new for new, old in pairs if old in inputs]
     for variable in marked:
         raise ValueError(
             f"the mark on {label_of(variable)!r} would be lost: it is on an input of the step of "

@@ -1,97 +1,158 @@
 """Invariance: what in the body of a loop is the same at each of its steps.
 
 An inner loop that returns its statistics needs the same number of steps at each step of the loop
-around it, or they would have no common length. So this number, which is a variable of the body, is
-computed outside of it. It can be if it depends on nothing but constants, inputs that are the same
-at each step, and shapes: a sequence has the same shape at each step, and so has a state.
+around it, or they would have no common length. What this number depends on is followed from the
+body of a loop to its outside, loop by loop: on the value of a variable, or on its length along an
+axis. A value that is given to each step anew may change from one to the next. The length of such a
+value can't: a sequence has the same shape at each step, and so has a state.
 
-What can't be proved here is refused by `export`. A wrong proof would be found when the function
-runs, where arrays of different length don't stack, but for a length of one, which NumPy broadcasts.
+Nothing is computed here. It is enough to know what a number depends on, so the answer errs on one
+side: where an op does not say how its shape comes about, its shape depends on all values that it
+reads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable
+from typing import NamedTuple
 
-from bnrewrite.graph.boundaries import LoopBoundary, is_loop
+from bnrewrite.graph.boundaries import LoopBoundary, OpBoundary, boundary_of, is_while_loop
 from bnrewrite.graph.engine import (
-    Apply,
+    CAReduce,
     Constant,
-    OpFromGraph,
+    DimShuffle,
+    Elemwise,
     Shape,
     Shape_i,
     Subtensor,
     Variable,
-    ancestors,
-    graph_inputs,
-    rewrite_graph,
+    infer_shape,
 )
-from bnrewrite.graph.rebuild import Memo, clone_node, rebuild
+from bnrewrite.graph.engine import tensor as at
+from bnrewrite.graph.marks import Mark
 
 
-def outside_of(variables: Sequence[Variable], node: Apply) -> list[Variable | None]:
-    """`variables` of the body of the loop `node`, computed outside of the loop.
+class Dependency(NamedTuple):
+    """The length of a variable along `axis`; its value if that is None."""
+
+    variable: Variable
+    axis: int | None = None
+
+
+Dependencies = set[Dependency]
+_ALL = (slice(None),) * 64  # as many axes as an array can have
+
+
+def outside_of(dependencies: Iterable[Dependency], boundary: OpBoundary) -> Dependencies | None:
+    """What `dependencies` within a body depend on in the graph around it.
 
     Returns
     -------
-    list of Variable or None
-        None for a value that may change from step to step. What depends only on non-sequences, and
-        on the shapes of sequences and states, does not.
+    set of Dependency or None
+        None if one of them may change from step to step.
     """
-    boundary = LoopBoundary(node)
-    outside = [_outside_of(v, boundary) for v in variables]
-    missing = [v for v, found in zip(variables, outside, strict=True) if found is None]
-    if missing:
-        # A rewrite, on a copy, expresses shapes within the body by the shapes of its inputs.
-        # It does not see past what an `OpFromGraph` is applied to.
-        inlined = rebuild(missing, {}, _inline)
-        simpler = iter(rewrite_graph(inlined, include=("ShapeOpt", "canonicalize"), clone=True))
-        outside = [_outside_of(next(simpler), boundary) if v is None else v for v in outside]
+    outside: Dependencies = set()
+    seen: Dependencies = set()
+    todo = list(dependencies)
+    while todo:
+        dependency = todo.pop()
+        if dependency in seen:
+            continue
+        seen.add(dependency)
+        variable, axis = dependency
+        if not boundary.is_input(variable):
+            todo.extend(_behind(dependency))
+            continue
+        outer, changes = boundary.behind(variable)[0], boundary.changes(variable)
+        if axis is None and changes:
+            return None
+        outside.add(Dependency(outer, None if axis is None else axis + changes))
     return outside
 
 
-def _outside_of(variable: Variable, boundary: LoopBoundary) -> Variable | None:
-    memo = boundary.unchanging()
-    for length, inner, axis in _lengths(variable):
-        if boundary.is_input(inner) and inner not in memo:
-            memo[length] = boundary.behind(inner)[0].shape[axis + 1]
-        elif inner.owner and is_loop(inner.owner) and axis > 0:
-            # What a loop stacks has the same shape at each of its steps.
-            (stacked,) = LoopBoundary(inner.owner).inside(inner)
-            outside: Variable | None = stacked.shape[axis - 1]
-            for loop in (inner.owner, boundary.node):
-                if outside is not None:
-                    (outside,) = outside_of([outside], loop)
-            if outside is not None:
-                memo[length] = outside
-    if any(boundary.is_input(v) and v not in memo for v in graph_inputs([variable], memo)):
-        return None
-    return rebuild([variable], memo, clone_node)[0]
+def _behind(dependency: Dependency) -> list[Dependency]:
+    """What a dependency comes from, one node further up."""
+    variable, axis = dependency
+    node = variable.owner
+    is_known = axis is not None and variable.type.shape[axis] is not None
+    if node is None or is_known:
+        return []
+    if (boundary := boundary_of(node)) is not None:
+        return _behind_boundary(dependency, boundary)
+    return _behind_value(variable) if axis is None else _behind_length(variable, axis)
 
 
-def _inline(node: Apply, inputs: list[Variable]) -> Memo:
-    """`node` on new `inputs`, or the graph inside if it is an `OpFromGraph`."""
-    if not isinstance(node.op, OpFromGraph):
-        return clone_node(node, inputs)
-    memo, inner = dict(zip(node.op.inner_inputs, inputs, strict=True)), node.op.inner_outputs
-    outputs = rebuild(inner, memo, _inline)
-    return dict(zip(node.outputs, outputs, strict=False))
+def _behind_value(variable: Variable) -> list[Dependency]:
+    op, inputs = variable.owner.op, variable.owner.inputs
+    if isinstance(op, Shape_i):
+        return [Dependency(inputs[0], op.i)]
+    if isinstance(op, Shape):
+        return [Dependency(inputs[0], axis) for axis in range(inputs[0].ndim)]
+    if isinstance(op, Subtensor) and inputs[0].owner and isinstance(inputs[0].owner.op, Shape):
+        (shaped,), index = inputs[0].owner.inputs, inputs[1:]
+        if variable.ndim == 0 and len(index) == 1 and isinstance(index[0], Constant):
+            return [Dependency(shaped, int(index[0].data) % shaped.ndim)]
+    return [Dependency(v) for v in inputs]
 
 
-def _lengths(variable: Variable) -> Iterator[tuple[Variable, Variable, int]]:
-    """The lengths that `variable` is computed from, each with what it is of and the axis."""
-    for length in ancestors([variable]):
-        if length.owner is None:
-            continue
-        if isinstance(length.owner.op, Shape_i):
-            yield length, length.owner.inputs[0], length.owner.op.i
-        elif isinstance(length.owner.op, Subtensor) and length.ndim == 0:
-            shape, *index = length.owner.inputs
-            if shape.owner and isinstance(shape.owner.op, Shape) and _is_constant(index):
-                (inner,) = shape.owner.inputs
-                yield length, inner, int(index[0].data) % inner.ndim
+def _behind_length(variable: Variable, axis: int) -> list[Dependency]:
+    """What a length comes from: quickly for the ops that most bodies are made of."""
+    node = variable.owner
+    op, first = node.op, node.inputs[0]
+    if isinstance(op, Elemwise):
+        return [Dependency(v, axis) for v in node.inputs if v.type.shape[axis] != 1]
+    if isinstance(op, Mark):
+        return [Dependency(node.inputs[variable.index], axis)]
+    if isinstance(op, DimShuffle):
+        old_axis = op.new_order[axis]
+        return [] if old_axis == "x" else [Dependency(first, old_axis)]
+    if isinstance(op, CAReduce):
+        reduced = range(first.ndim) if op.axis is None else op.axis
+        return [Dependency(first, [a for a in range(first.ndim) if a not in reduced][axis])]
+    if isinstance(op, Subtensor):
+        kept = [a for a in range(first.ndim) if isinstance((*op.idx_list, *_ALL)[a], slice)]
+        is_whole = kept[axis] >= len(op.idx_list) or op.idx_list[kept[axis]] == slice(None)
+        index = [] if is_whole else [Dependency(v) for v in node.inputs[1:]]
+        return [Dependency(first, kept[axis]), *index]
+    return _inferred_length(variable, axis)
 
 
-def _is_constant(index: Sequence[Variable]) -> bool:
-    """Whether an index is one number."""
-    return len(index) == 1 and isinstance(index[0], Constant)
+def _inferred_length(variable: Variable, axis: int) -> list[Dependency]:
+    """What the op says of the shape that it computes, from the lengths of its inputs."""
+    node = variable.owner
+    shapes = [tuple(at.lscalar() for _ in range(getattr(v.type, "ndim", 0))) for v in node.inputs]
+    try:
+        length = at.as_tensor_variable(infer_shape(node, shapes)[variable.index][axis])
+    except Exception:  # whatever an op raises that can't say
+        return [Dependency(v) for v in node.inputs]
+    given = {
+        n: Dependency(v, i)
+        for v, ns in zip(node.inputs, shapes, strict=True)
+        for i, n in enumerate(ns)
+    }
+    found, todo = [], [Dependency(length)]
+    while todo:
+        dependency = todo.pop()
+        if dependency.variable in given:
+            found.append(given[dependency.variable])
+        elif dependency.variable in node.inputs:
+            found.append(dependency)
+        else:
+            todo.extend(_behind(dependency))
+    return found
+
+
+def _behind_boundary(dependency: Dependency, boundary: OpBoundary) -> list[Dependency]:
+    variable, axis = dependency
+    values = [Dependency(v) for v in boundary.node.inputs]
+    if not isinstance(boundary, LoopBoundary):
+        inner = Dependency(boundary.inside(variable)[0], axis)
+    elif axis is None or (axis == 0 and is_while_loop(boundary.node)):
+        return values
+    elif axis == 0:  # as many steps as there is room for: a number, or an array to fill
+        (room,) = boundary.outside(variable)
+        return [Dependency(room, axis if room.ndim else None)]
+    else:  # what a loop stacks has the same shape at each of its steps
+        inner = Dependency(boundary.inside(variable)[-1], axis - 1)
+    outside = outside_of([inner], boundary)
+    return values if outside is None else list(outside)

@@ -11,6 +11,7 @@ found.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from inspect import unwrap
 from typing import Any
 
 from bnrewrite.graph.engine import Apply, Scan, ScanArgs, Variable
@@ -123,8 +124,10 @@ def with_body(op: Scan, outputs: Sequence[Variable]) -> Scan:
 def _like(
     op: Scan, inner_inputs: Sequence[Variable], inner_outputs: Sequence[Variable], info: Any
 ) -> Scan:
-    """A loop with the options of `op`."""
-    return Scan(
+    """A loop with the options of `op`, whose body needs not be checked again as in `hooks`."""
+    loop = Scan.__new__(Scan)
+    unwrap(Scan.__init__)(
+        loop,
         list(inner_inputs),
         list(inner_outputs),
         info,
@@ -135,3 +138,5 @@ def _like(
         allow_gc=op.allow_gc,
         strict=op.strict,
     )
+    loop.keeps_marks = True
+    return loop

@@ -26,9 +26,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bnrewrite.graph.engine import Apply, DisconnectedType, NullType, Op, Variable, ancestors
+from bnrewrite.graph.engine import Apply, DisconnectedType, NullType, Op, Variable
 from bnrewrite.graph.engine import tensor as at
-from bnrewrite.graph.rebuild import Memo, clone_node, rebuild
+from bnrewrite.graph.rebuild import Memo, clone_node, rebuild_in_order
 
 
 class _Identity(Op):  # type: ignore[misc]
@@ -206,7 +206,7 @@ def is_marked(variable: Variable) -> bool:
 def is_tagged(variable: Variable) -> bool:
     """Whether `variable` is marked by its tag alone."""
     if not getattr(variable.tag, "bn_statistic", False):
-        return False
+        return False  # as for nearly all
     node = variable.owner
     return node is None or not isinstance(node.op, Mark)
 
@@ -216,9 +216,17 @@ def label_of(variable: Variable) -> str:
     return str(getattr(variable.tag, "bn_label", None) or variable.name or "statistic")
 
 
-def tags_to_marks(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> list[Variable]:
-    """`outputs` computed from `inputs`, with a mark behind each variable with a tag alone."""
-    if not any(map(is_tagged, ancestors(outputs, blockers=inputs))):
+def tags_to_marks(
+    inputs: Sequence[Variable], outputs: Sequence[Variable], order: Sequence[Apply]
+) -> list[Variable]:
+    """`outputs`, with a mark behind each variable with a tag alone.
+
+    `order` has the nodes that compute them from `inputs`, each behind those it needs.
+    """
+    tagged = {
+        v for node in order if not isinstance(node.op, Mark) for v in node.outputs if is_tagged(v)
+    }
+    if not tagged:
         return list(outputs)
     bare: Memo = {}
 
@@ -226,10 +234,12 @@ def tags_to_marks(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> li
         if isinstance(node.op, Mark):  # which says more than a tag
             new_inputs = [bare.get(v, v) for v in new_inputs]
         new = clone_node(node, new_inputs)
-        for old in filter(is_tagged, node.outputs):
+        for old in tagged.intersection(node.outputs):
             marked = Mark(label_of(old))(new[old])
             bare[marked] = new[old]
             new[old] = marked
         return new
 
-    return rebuild(outputs, {v: v for v in inputs}, rebuild_node)
+    memo: Memo = {v: v for v in inputs}
+    rebuild_in_order(order, memo, rebuild_node)
+    return [memo.get(v, v) for v in outputs]

@@ -58,11 +58,20 @@ def rebuild(outputs: Iterable[Variable], memo: Memo, rebuild_node: RebuildNode) 
     return [memo.get(v, v) for v in outputs]
 
 
-def rebuild_in_order(order: Iterable[Apply], memo: Memo, rebuild_node: RebuildNode) -> None:
-    """Compute the new versions of what the nodes of `order` compute into `memo`."""
+def rebuild_in_order(
+    order: Iterable[Apply],
+    memo: Memo,
+    rebuild_node: RebuildNode,
+    special: Collection[Apply] | None = None,
+) -> None:
+    """Compute the new versions of what the nodes of `order` compute into `memo`.
+
+    If `special` nodes are given, the others are rebuilt only if something in front of them is new.
+    """
     for node in order:
-        for old, new in rebuild_node(node, [memo.get(v, v) for v in node.inputs]).items():
-            memo.setdefault(old, new)
+        if special is None or node in special or not memo.keys().isdisjoint(node.inputs):
+            for old, new in rebuild_node(node, [memo.get(v, v) for v in node.inputs]).items():
+                memo.setdefault(old, new)
 
 
 def without_known(

@@ -99,8 +99,8 @@ def _replace(
     scope: Scope, outputs: Sequence[Variable], values: dict[Statistic, Variable], memo: Memo
 ) -> list[Variable]:
     """Rebuild `outputs` of the graph of `scope`, with `values` of the depth of this graph."""
-    for variable, statistic in scope.statistics.items():
-        memo[variable] = variable.type.filter_variable(values[statistic])
+    given = {v: v.type.filter_variable(values[s]) for v, s in scope.statistics.items()}
+    memo.update({old: new for old, new in given.items() if new is not old})
 
     def rebuild_node(node: Apply, inputs: list[Variable]) -> Memo:
         if node not in scope.scopes:
@@ -113,7 +113,8 @@ def _replace(
         inner = [node.op.inner_outputs[v.index] for v in wanted]
         return dict(zip(wanted, _replace(inside, inner, values, inner_memo), strict=True))
 
-    rebuild_in_order(without_known(scope.order, outputs, memo), memo, rebuild_node)
+    order = without_known(scope.order, outputs, given)
+    rebuild_in_order(order, memo, rebuild_node, scope.scopes)
     return [memo.get(v, v) for v in outputs]
 
 
@@ -127,10 +128,11 @@ def _replace_in_loop(
     node = inside.path[-1]
     loop = Loop(node, inputs, needed, inside.needed)
     statistics = list(inside.all_statistics())
-    inner = [_step_type(s, values[s].ndim - 1)() for s in statistics]
+    # A statistic of this body becomes an input of it; what is further inside is handed on.
+    own = set(inside.statistics.values())
+    inner = [s.variable if s in own else _step_type(s, values[s].ndim - 1)() for s in statistics]
     outer = [
-        # The static shape decides what broadcasts inside the loop.
-        at.specify_shape(hold_last_step(values[s], loop.n_steps), (None, *v.type.shape))
+        _with_static_shape(hold_last_step(values[s], loop.n_steps), (None, *v.type.shape))
         for s, v in zip(statistics, inner, strict=True)
     ]
     memo: Memo = {}
@@ -144,3 +146,8 @@ def _step_type(statistic: Statistic, ndim: int) -> TensorType:
     """The type of a value within a loop, with `ndim` axes, of which the first are time axes."""
     shape = statistic.variable.type.shape
     return TensorType(statistic.variable.dtype, (*[None] * (ndim - len(shape)), *shape))
+
+
+def _with_static_shape(value: Variable, shape: tuple[int | None, ...]) -> Variable:
+    """`value`, known to have this shape, which decides what broadcasts inside the loop."""
+    return value if value.type.shape == shape else at.specify_shape(value, shape)

@@ -29,6 +29,9 @@ from bnrewrite.graph.marks import Mark, StatisticDerivative, is_tagged, label_of
 from bnrewrite.graph.rebuild import topological_order
 from bnrewrite.graph.statistics import Path, Statistic, name_of, place
 
+# An op by its name, as importing its deprecated module warns.
+_SAME_NOISE = "mrg_uniform"
+
 
 @dataclass
 class Scope:
@@ -51,8 +54,10 @@ class Scope:
     scopes : dict
         The graphs inside nodes that hold statistics, or inputs that nothing needs: these nodes
         have to be built anew.
-    tagged, has_marks
-        The variables that are marked by a tag alone, and whether there is a mark of either kind.
+    marks : list of Apply
+        The marks, each with one or two of these statistics.
+    tagged : list of Variable
+        The variables that are marked by a tag alone.
     """
 
     path: Path = ()
@@ -62,21 +67,14 @@ class Scope:
     order: list[Apply] = field(default_factory=list)
     statistics: dict[Variable, Statistic] = field(default_factory=dict)
     scopes: dict[Apply, Scope] = field(default_factory=dict)
-    tagged: dict[Variable, None] = field(default_factory=dict)
-    has_marks: bool = False
+    marks: list[Apply] = field(default_factory=list)
+    tagged: list[Variable] = field(default_factory=list)
 
     def all_statistics(self) -> Iterator[Statistic]:
         """The statistics of this graph and of those inside it, in order of computation."""
         yield from self.statistics.values()
         for scope in self.scopes.values():
             yield from scope.all_statistics()
-
-    def marks(self) -> Iterator[tuple[Mark, list[Statistic], list[Variable]]]:
-        """The marks of this graph: each with its statistics, and the count if there is one."""
-        for node in self.order:
-            if isinstance(node.op, Mark):
-                statistics = [self.statistics[v] for v in node.outputs]
-                yield node.op, statistics, node.inputs[len(statistics) :]
 
 
 def survey(outputs: Sequence[Variable]) -> Scope:
@@ -120,35 +118,33 @@ def _demand(scope: Scope, variables: Iterable[Variable]) -> list[Variable]:
             continue
         scope.needed.add(variable)
         if is_tagged(variable):
-            scope.tagged[variable] = None
-            scope.has_marks = True
+            scope.tagged.append(variable)
         node = variable.owner
         if node is None:
             inputs.append(variable)
         elif getattr(node.op, "fgraph", None) is not None:
             todo.extend(reversed(_demand_inside(scope, variable, node)))
         else:
-            _check_node(node, scope.path)
             todo.extend(reversed(node.inputs))
             if isinstance(node.op, Mark):
                 scope.needed.update(node.outputs)  # they are estimated together
-                scope.has_marks = True
+                scope.marks.append(node)
+            elif isinstance(node.op, StatisticDerivative) or type(node.op).__name__ == _SAME_NOISE:
+                _refuse(node, scope.path)
     return inputs
 
 
-def _check_node(node: Apply, path: Path) -> None:
+def _refuse(node: Apply, path: Path) -> None:
     if isinstance(node.op, StatisticDerivative):
         raise ValueError(
             f"{'/'.join([*map(name_of, path), *node.op.labels])!r}: the outputs need a derivative "
             "of the training graph, through statistics of the batch. Leave derivatives out of the "
             "outputs, and take derivatives of the inference graph."
         )
-    # By name, as importing its deprecated module warns.
-    if type(node.op).__name__ == "mrg_uniform":
-        raise ValueError(
-            f"{place(path)} draws noise from an MRG_RandomStream, which every batch of an estimate "
-            "would draw alike. Use `aesara.tensor.random.RandomStream` instead."
-        )
+    raise ValueError(
+        f"{place(path)} draws noise from an MRG_RandomStream, which every batch of an estimate "
+        "would draw alike. Use `aesara.tensor.random.RandomStream` instead."
+    )
 
 
 def _demand_inside(scope: Scope, output: Variable, node: Apply) -> list[Variable]:
@@ -172,7 +168,9 @@ def _drop_finished_scopes(scope: Scope) -> None:
     """Drop the scopes without statistics, unless something in front of them is not needed."""
     for node, inside in list(scope.scopes.items()):
         _drop_finished_scopes(inside)
-        if not inside.scopes and not inside.has_marks and scope.needed.issuperset(node.inputs):
+        if not (inside.scopes or inside.marks or inside.tagged) and scope.needed.issuperset(
+            node.inputs
+        ):
             del scope.scopes[node]
 
 
@@ -189,23 +187,21 @@ def _name_statistics(scope: Scope, prefix: str, taken: set[str]) -> None:
             _name_statistics(inside, _unique(prefix + name_of(node) + "/", taken), taken)
 
 
-def _marked(scope: Scope) -> Iterator[Variable]:
+def _marked(scope: Scope) -> list[Variable]:
     """The statistics of `scope`, inputs first, each behind those it is computed from."""
     tagged = _tagged(scope)
-    yield from (v for v in tagged if v.owner is None)
-    for node in scope.order:
-        is_mark = isinstance(node.op, Mark)
-        if is_mark or tagged:
-            yield from (v for v in node.outputs if is_mark or v in tagged)
+    marked = set(tagged).union(*(node.outputs for node in scope.marks))
+    inputs = [v for v in tagged if v.owner is None]
+    return inputs + [v for node in scope.order for v in node.outputs if v in marked]
 
 
-def _tagged(scope: Scope) -> dict[Variable, None]:
+def _tagged(scope: Scope) -> list[Variable]:
     """The variables with a tag alone. To a mark a tag says nothing: it may have another label."""
     if not scope.tagged:
-        return {}
+        return []
     readers = [node.inputs for node in scope.order if not isinstance(node.op, Mark)]
     read = set(scope.outputs).union(*readers)
-    return {v: None for v in scope.tagged if v in read}
+    return [v for v in scope.tagged if v in read]
 
 
 def _checked_label(variable: Variable, path: Path) -> str:
