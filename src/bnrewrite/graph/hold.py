@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bnrewrite.graph.engine import Apply, DisconnectedType, Op, TensorType, Variable
+from bnrewrite.graph.engine import Apply, DisconnectedType, Op, Variable
 from bnrewrite.graph.engine import tensor as at
 
 
@@ -18,9 +18,11 @@ class HoldLastStep(Op):  # type: ignore[misc]
 
     def make_node(self, values: Variable, n_steps: Variable) -> Apply:
         """The static shape stays, but for the number of steps."""
+        kind = values.type
+        if kind.shape[0] is not None:
+            kind = kind.clone(shape=(None, *kind.shape[1:]))
         n_steps = at.as_tensor_variable(n_steps)
-        output = TensorType(values.dtype, (None, *values.type.shape[1:]))
-        return Apply(self, [values, n_steps], [output()])
+        return Apply(self, [values, n_steps], [kind()])
 
     def perform(self, node: Apply, inputs: Any, output_storage: Any) -> None:
         """Slice, or else gather."""

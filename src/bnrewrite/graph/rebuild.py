@@ -13,12 +13,13 @@ nothing in front of it is visited.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from operator import is_
+from operator import attrgetter, is_
 
 from bnrewrite.graph.engine import Apply, Variable
 
 Memo = dict[Variable, Variable]
 RebuildNode = Callable[[Apply, list[Variable]], Memo]
+_type = attrgetter("type")
 
 
 def topological_order(
@@ -91,5 +92,9 @@ def clone_node(node: Apply, inputs: Sequence[Variable]) -> Memo:
     """`node` on new `inputs`: itself if these are its own."""
     if all(map(is_, inputs, node.inputs)):
         return dict(zip(node.outputs, node.outputs, strict=True))
-    clone = node.clone_with_new_inputs(inputs)
+    if list(map(_type, inputs)) == list(map(_type, node.inputs)):
+        clone = node.clone()  # half the work of what follows
+        clone.inputs = list(inputs)
+    else:
+        clone = node.clone_with_new_inputs(inputs)
     return dict(zip(node.outputs, clone.outputs, strict=True))

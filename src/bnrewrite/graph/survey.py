@@ -117,7 +117,7 @@ def _demand(scope: Scope, variables: Iterable[Variable]) -> list[Variable]:
         if variable in scope.needed:
             continue
         scope.needed.add(variable)
-        if is_tagged(variable):
+        if getattr(variable.tag, "bn_statistic", False) and is_tagged(variable):
             scope.tagged.append(variable)
         node = variable.owner
         if node is None:
