@@ -1,8 +1,34 @@
 """Inference graphs for batch-normalized Aesara models, with their batch statistics in loops.
 
-Mark the batch statistics while building a training graph, train, and get the graph that predicts
-with statistics of the population instead.
+Batch normalization trains on statistics of the batch at hand, and must predict with statistics of
+the population. In a recurrent model the batch statistics are computed inside loops (`Scan`), whose
+bodies nobody outside can reach. This library reaches in.
+
+1. **Mark.** While building an ordinary training graph, say what is a statistic of the batch:
+   `batch_normalize` does it by itself, `mark_statistic` and `mark_moments` for what you compute
+   yourself. Use what they return. Train as ever: marks cost nothing.
+2. **Export.** Each loop with marks inside is built anew, so that it returns the statistics of
+   all its steps as further outputs.
+3. **Estimate.** This graph runs over batches of training data. Sequences may differ in length.
+   Averages, and how sure they are, make a `Population`, which can be looked at, saved and merged.
+4. **Replace.** The training graph is cloned with the population's values in the place of the
+   batch's, inside loops too. The training graph itself is never changed.
+
+`get_inference_graph` does all of it in one call:
+
+    outputs = get_inference_graph(inputs, batch_outputs, estimation_batches)
+    predict = aesara.function(inputs, outputs)
+
+`InferenceGraph` is for more: to estimate again after more training without compiling again, to
+check that no batch statistic is left (`verify`), to save and load the population, or to estimate in
+many processes. `export_statistics`, `estimate_population` and `replace_statistics` are the passes
+alone.
+
+Import this library before you build loops and compile functions: Aesara would lose marks
+otherwise. Whatever can't be rewritten raises, and names the loop, the cause and the way out.
 """
+
+from importlib.metadata import version as _version
 
 from bnrewrite.estimation.estimator import estimate_population as estimate_population
 from bnrewrite.estimation.shards import ShardError as ShardError
@@ -17,5 +43,21 @@ from bnrewrite.inference import get_inference_graph as get_inference_graph
 from bnrewrite.normalization import batch_normalize as batch_normalize
 from bnrewrite.population.population import Population as Population
 from bnrewrite.report.plots import plot_population as plot_population
+
+__all__ = [
+    "InferenceGraph",
+    "Population",
+    "ShardError",
+    "Statistic",
+    "batch_normalize",
+    "estimate_population",
+    "export_statistics",
+    "get_inference_graph",
+    "mark_moments",
+    "mark_statistic",
+    "plot_population",
+    "replace_statistics",
+]
+__version__ = _version("bnrewrite")
 
 _install()

@@ -22,7 +22,7 @@ DERIVATIVES: dict[str, Callable[[Variable, Variable, Variable], Any]] = {
     "Rop": lambda cost, y, w: Rop(cost, w, at.ones_like(w)),
     "jacobian": lambda cost, y, w: jacobian(y.sum(axis=tuple(range(y.ndim - 1))), w),
     "hessian": lambda cost, y, w: hessian(cost, w),
-    "subgraph_grad": lambda cost, y, w: subgraph_grad([w], end=[], cost=cost)[0],
+    "subgraph_grad": lambda cost, y, w: subgraph_grad([w], end=[], cost=cost)[0][0],
     "second": lambda cost, y, w: grad(grad(cost, w).sum(), w),
 }
 
@@ -62,7 +62,11 @@ def test_derivative_of_the_training_graph_is_refused(
 ) -> None:
     x, w, y = model(depth, recurrent)
     derivative = DERIVATIVES[kind]((y**2).sum(), y, w)
-    where = r"'encoder|/encoder" if depth else r"'h\.(mean|variance)'|/h\.(mean|variance)'"
+    where = (
+        r"encoder(/words)?(/rop_of_words)?(/h\.(mean|variance))?'"
+        if depth
+        else r"h\.(mean|variance)'"
+    )
     message = rf"({where}).*derivative of the training graph.*derivatives of the inference graph"
     for outputs in (derivative, [y, derivative]):
         with pytest.raises(ValueError, match=message):
@@ -138,37 +142,55 @@ def test_loop_is_not_refused_for_its_name(name: str, depth: int) -> None:
 # ---- derivatives of the inference graph
 
 
-@pytest.mark.parametrize("depth", [0, 1, 2])
-def test_first_and_second_derivatives_of_the_inference_graph_are_its_slopes(depth: int) -> None:
-    x = at.TensorType("float64", (None,) * (depth + 2))("x")
-    w = aesara.shared(WEIGHT, "w")
+@pytest.mark.parametrize(("depth", "recurrent"), [(0, False), (1, False), (1, True), (2, True)])
+def test_derivatives_of_the_inference_graph_are_its_slopes(depth: int, recurrent: bool) -> None:
+    x, w = at.TensorType("float64", (None,) * (depth + 2))("x"), aesara.shared(WEIGHT, "w")
 
     def body(v: Variable) -> Variable:
         return batch_normalize(v * w, 0.5, 0.1, label="h")
 
-    y = in_loops(body, x, ("encoder", "words")[:depth], recurrent=True)
+    y = in_loops(body, x, ("encoder", "words")[:depth], recurrent)
     graph = InferenceGraph([x], y)
     rng = np.random.default_rng(depth)
     shapes = [(*(3, 2)[:depth], 4, 2), (*(2, 4)[:depth], 5, 2)]
     graph.estimate([(rng.normal(size=shape),) for shape in shapes])
-    cost = (at.sqr(graph.outputs) * (1 + graph.outputs)).sum()
+    cost = (at.square(graph.outputs) * (1 + graph.outputs)).sum()
     slope = grad(cost, w)
-    curvature = grad(slope[0], w)
-    functions = [aesara.function([x], v) for v in (cost, slope, curvature)]
+    cost_of, slope_of = (aesara.function([x], v) for v in (cost, slope))
     batch = rng.normal(size=shapes[1])
 
-    def slopes(function: Any, step: float = 1e-5) -> list[Any]:
+    def slopes(function: Any) -> Any:
         found = []
-        for i in range(2):
+        for direction in np.eye(2) * 1e-5:
             sides = []
             for sign in (1, -1):
-                w.set_value(WEIGHT + sign * step * np.eye(2)[i])
+                w.set_value(WEIGHT + sign * direction)
                 sides.append(function(batch))
-            found.append((sides[0] - sides[1]) / (2 * step))
+            found.append((sides[0] - sides[1]) / 2e-5)
         w.set_value(WEIGHT)
-        return found
+        return np.array(found)
 
-    cost_at, slope_at, curvature_at = functions
-    assert_allclose(slope_at(batch), slopes(cost_at), rtol=1e-6)
-    first_row = [row[0] for row in slopes(slope_at)]
-    assert_allclose(curvature_at(batch), first_row, rtol=1e-6)
+    assert_allclose(slope_of(batch), slopes(cost_of), rtol=1e-6)
+    if not recurrent:  # Aesara's second derivatives of recurrent loops are wrong, marks or none
+        curvature = aesara.function([x], grad(slope[0], w))
+        assert_allclose(curvature(batch), slopes(slope_of)[:, 0], rtol=1e-6)
+
+
+def test_second_derivative_of_a_recurrent_loop_is_that_of_the_loop_written_by_hand() -> None:
+    x, w = at.dtensor3("x"), aesara.shared(WEIGHT, "w")
+    statistics = [aesara.shared(np.zeros((1, 2)), name) for name in ("mean", "variance")]
+
+    def by_hand(x_t: Variable, mean: Variable, variance: Variable, h: Variable) -> Variable:
+        return at.tanh((x_t * w - mean) / at.sqrt(variance + 0.1) + h)
+
+    def second(y: Variable) -> Any:
+        return aesara.function([x], grad(grad((y**3).sum(), w)[0], w))
+
+    y = in_loops(lambda v: normalize(v * w), x, ["encoder"], recurrent=True)
+    graph = InferenceGraph([x], y)
+    batch = np.random.default_rng(0).normal(size=(4, 5, 2))
+    population = graph.estimate([(batch,)])
+    for shared, value in zip(statistics, population.values(), strict=True):
+        shared.set_value(value)
+    z, _ = aesara.scan(by_hand, [x, *statistics], [at.zeros_like(x[0])])
+    assert_allclose(second(graph.outputs)(batch), second(z)(batch))

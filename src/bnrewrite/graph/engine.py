@@ -22,10 +22,10 @@ from aesara.graph.basic import Constant as Constant
 from aesara.graph.basic import Variable as Variable
 from aesara.graph.basic import ancestors as ancestors
 from aesara.graph.basic import graph_inputs as graph_inputs
+from aesara.graph.features import ReplaceValidate as ReplaceValidate
 from aesara.graph.null_type import NullType as NullType
 from aesara.graph.op import Op as Op
-from aesara.graph.rewriting.basic import in2out as in2out
-from aesara.graph.rewriting.basic import node_rewriter as node_rewriter
+from aesara.graph.rewriting.basic import GraphRewriter as GraphRewriter
 from aesara.raise_op import CheckAndRaise as CheckAndRaise
 from aesara.scan.op import Scan as Scan
 from aesara.scan.utils import ScanArgs as ScanArgs

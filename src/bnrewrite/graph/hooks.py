@@ -29,15 +29,14 @@ from typing import Any
 from bnrewrite.graph.boundaries import is_loop
 from bnrewrite.graph.engine import (
     Apply,
+    GraphRewriter,
     Op,
     OpFromGraph,
+    ReplaceValidate,
     Scan,
     Variable,
-    in2out,
-    node_rewriter,
     optdb,
 )
-from bnrewrite.graph.loops import with_body
 from bnrewrite.graph.marks import (
     Mark,
     StatisticDerivative,
@@ -46,7 +45,7 @@ from bnrewrite.graph.marks import (
     label_of,
     tags_to_marks,
 )
-from bnrewrite.graph.rebuild import Memo, clone_node, rebuild, topological_order
+from bnrewrite.graph.rebuild import topological_order
 from bnrewrite.graph.statistics import Path, place
 
 
@@ -58,14 +57,7 @@ def install() -> None:
     Scan.__init__ = _keeping_marks(Scan.__init__)
     OpFromGraph.__init__ = _keeping_marks(OpFromGraph.__init__)
     Scan.L_op = _known_as_derivative(Scan.L_op)
-    rewriter = node_rewriter([Mark, StatisticDerivative, Scan])(_without_marks)
-    optdb.register(
-        "drop_marks",
-        in2out(rewriter, ignore_newtrees=True),
-        "fast_run",
-        "fast_compile",
-        position=0.01,
-    )
+    optdb.register("drop_marks", DropMarks(), "fast_run", "fast_compile", position=0.01)
 
 
 def _clone_with_nested_graphs(op: Any) -> Any:
@@ -126,20 +118,27 @@ def _has_marks(op: Op) -> bool:
     return any(isinstance(n.op, Mark | StatisticDerivative) or _has_marks(n.op) for n in nodes)
 
 
-def _without_marks(fgraph: Any, node: Apply) -> list[Variable] | None:
-    """What a compiled function has in the place of a mark, or of a loop with marks in it."""
-    if is_loop(node) and not _has_marks(node.op):
-        return None
-    return list(_drop_marks(node, node.inputs).values())
+class DropMarks(GraphRewriter):  # type: ignore[misc]
+    """Leave out all marks, at all depths, of a graph that is compiled.
 
+    Nodes are neither added nor moved: what other rewrites make of a graph depends on the order of
+    its nodes, and is to be what they make of the graph without marks. A loop with marks keeps its
+    node, and gets an op of its own, as its op may be the caller's.
+    """
 
-def _drop_marks(node: Apply, inputs: list[Variable]) -> Memo:
-    if isinstance(node.op, Mark | StatisticDerivative):
-        return dict(zip(node.outputs, inputs, strict=False))
-    if not is_loop(node) or not _has_marks(node.op):
-        return clone_node(node, inputs)
-    body = rebuild(node.op.inner_outputs, {}, _drop_marks)
-    return dict(zip(node.outputs, with_body(node.op, body).make_node(*inputs).outputs, strict=True))
+    def add_requirements(self, fgraph: Any) -> None:
+        """Nodes have to be replaced."""
+        fgraph.attach_feature(ReplaceValidate())
+
+    def apply(self, fgraph: Any) -> None:
+        """Drop the marks of `fgraph`, and of the graphs inside its loops."""
+        for node in fgraph.toposort():
+            if isinstance(node.op, Mark | StatisticDerivative):
+                for marked, value in zip(node.outputs, node.inputs, strict=False):
+                    fgraph.replace(marked, value, reason="drop_marks")
+            elif is_loop(node) and _has_marks(node.op):
+                node.op = node.op.clone()
+                self.apply(node.op.fgraph)
 
 
 def check_marks_were_kept(op: Op, path: Path) -> None:

@@ -116,11 +116,6 @@ def _kept(items: Sequence[Variable], kept: list[bool]) -> list[Variable]:
     return [item for item, keep in zip(items, kept, strict=True) if keep]
 
 
-def with_body(op: Scan, outputs: Sequence[Variable]) -> Scan:
-    """The loop `op` whose body returns other `outputs`, of the same number and types."""
-    return _like(op, op.inner_inputs, outputs, op.info)
-
-
 def _like(
     op: Scan, inner_inputs: Sequence[Variable], inner_outputs: Sequence[Variable], info: Any
 ) -> Scan:

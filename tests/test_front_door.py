@@ -1,0 +1,31 @@
+"""What a user finds at the door: the story, the names, the version."""
+
+import pydoc
+from importlib.metadata import version
+
+import bnrewrite
+
+
+def test_all_lists_what_is_public() -> None:
+    modules = {"estimation", "graph", "inference", "normalization", "population", "report"}
+    public = {name for name in vars(bnrewrite) if not name.startswith("_")} - modules
+    assert public == set(bnrewrite.__all__)
+
+
+def test_star_import_brings_public_names_only() -> None:
+    namespace: dict[str, object] = {}
+    exec("from bnrewrite import *", namespace)
+    assert set(namespace) - {"__builtins__"} == set(bnrewrite.__all__)
+
+
+def test_help_lists_every_public_name_with_its_first_line() -> None:
+    text = pydoc.plain(pydoc.render_doc(bnrewrite))
+    for name in bnrewrite.__all__:
+        first_line = (getattr(bnrewrite, name).__doc__ or "").splitlines()[0]
+        assert name in text
+        assert first_line
+        assert first_line in text
+
+
+def test_version_is_that_of_the_installed_package() -> None:
+    assert bnrewrite.__version__ == version("bnrewrite")
