@@ -83,7 +83,7 @@ def test_inputs_that_are_none_are_refused(x: Variable) -> None:
     for computed in (x * 2, aesara.shared(np.zeros((1, 1, 1)))):
         with pytest.raises(ValueError, match=r"inputs must not be computed, or shared"):
             InferenceGraph([x, computed], centered(x))
-    with pytest.raises(TypeError, match=r"must be variables, and 'x' is none"):
+    with pytest.raises(TypeError, match=r"must be variables, got 'x' of type str"):
         InferenceGraph(["x"], centered(x))
 
 

@@ -34,8 +34,8 @@ from bnrewrite.estimation.estimator import estimate_population as estimate_popul
 from bnrewrite.estimation.shards import ShardError as ShardError
 from bnrewrite.graph.export import export_statistics as export_statistics
 from bnrewrite.graph.hooks import install as _install
-from bnrewrite.graph.marks import mark_moments as mark_moments
-from bnrewrite.graph.marks import mark_statistic as mark_statistic
+from bnrewrite.graph.marking import mark_moments as mark_moments
+from bnrewrite.graph.marking import mark_statistic as mark_statistic
 from bnrewrite.graph.replace import replace_statistics as replace_statistics
 from bnrewrite.graph.statistics import Statistic as Statistic
 from bnrewrite.inference import InferenceGraph as InferenceGraph

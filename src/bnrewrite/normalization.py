@@ -6,7 +6,7 @@ from typing import Any
 
 from bnrewrite.graph.engine import Variable
 from bnrewrite.graph.engine import tensor as at
-from bnrewrite.graph.marks import mark_moments
+from bnrewrite.graph.marking import mark_moments
 
 
 def batch_normalize(

@@ -20,7 +20,7 @@ from bnrewrite.graph.engine import (
     graph_inputs,
     shared,
 )
-from bnrewrite.graph.export import Export, Exported
+from bnrewrite.graph.exported import Export, Exported
 from bnrewrite.graph.statistics import Statistic
 from bnrewrite.population.population import Population
 from bnrewrite.population.tallies import Accumulators, Pooling, Reading
@@ -52,7 +52,7 @@ def estimate_population(
     min_coverage : int
         Steps that fewer batches reached take the value of the last one that enough did.
     mode : str or Mode, optional
-        How to compile, as for `aesara.function`.
+        How to compile, as for the engine's `function`.
     progress : bool
         Whether to show a progress bar.
 

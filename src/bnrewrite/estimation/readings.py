@@ -10,7 +10,7 @@ import numpy as np
 
 from bnrewrite.estimation.batches import BatchError
 from bnrewrite.graph.engine import Variable
-from bnrewrite.graph.export import Export, Exported
+from bnrewrite.graph.exported import Export, Exported
 from bnrewrite.graph.statistics import Statistic, loops_of, place
 from bnrewrite.population.moments import Array, Mask, crop, hold
 from bnrewrite.population.tallies import Accumulators, Reading

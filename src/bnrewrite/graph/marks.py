@@ -27,7 +27,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from bnrewrite.graph.engine import Apply, DisconnectedType, NullType, Op, Variable
-from bnrewrite.graph.engine import tensor as at
 from bnrewrite.graph.rebuild import Memo, clone_node, rebuild_in_order
 
 
@@ -94,109 +93,6 @@ def derivative(value: Variable | None, label: str) -> Variable | None:
     return passed_on
 
 
-def mark_statistic(variable: Variable, label: str | None = None) -> Variable:
-    """Mark a variable as a statistic of the batch; use what is returned.
-
-    The returned variable has the same value. Whatever reads it will read the statistic of the
-    population in the inference graph; what reads `variable` itself will not.
-
-    Setting ``variable.tag.bn_statistic = True`` (and ``variable.tag.bn_label``) marks too, with one
-    limit: outside of loops, a derivative through such a statistic can't be recognized.
-
-    Parameters
-    ----------
-    variable : Variable
-        A mean, a variance or whatever else is computed from a whole batch, of a floating-point
-        dtype and any number of axes.
-    label : str, optional
-        Its name in errors, files and pictures; by default that of the variable.
-
-    Returns
-    -------
-    Variable
-        The marked value. Marking it once more gives it another label.
-
-    Raises
-    ------
-    TypeError
-        If `variable` is not a floating-point tensor variable.
-
-    Examples
-    --------
-    >>> import aesara.tensor as at
-    >>> from bnrewrite import mark_statistic
-    >>> x = at.matrix("x")
-    >>> mean = mark_statistic(x.mean(axis=0), "mean")
-    >>> centered = x - mean
-    """
-    (marked,) = _mark([variable], [label], [])
-    return marked
-
-
-def mark_moments(
-    mean: Variable, variance: Variable, count: Any = None, label: str | None = None
-) -> tuple[Variable, Variable]:
-    """Mark a mean and a variance as moments of the same elements; use what is returned.
-
-    What this adds to two calls of `mark_statistic` is that the estimate knows how many elements are
-    behind them: steps with none do not count, and ``pooling="moments"`` is exact.
-
-    Parameters
-    ----------
-    mean, variance : Variable
-        The mean, and the mean squared distance from it (divided by `count`, not `count` - 1).
-    count : int or Variable, optional
-        How many elements were averaged: a scalar, or anything that broadcasts against `mean`. It
-        may be symbolic and differ from step to step, as the sum of a mask does. Without it, batches
-        weigh the same.
-    label : str, optional
-        The statistics are labelled ``"<label>.mean"`` and ``"<label>.variance"``.
-
-    Returns
-    -------
-    mean, variance : Variable
-        The marked values.
-
-    Raises
-    ------
-    TypeError
-        If a moment is not a floating-point tensor variable.
-
-    Examples
-    --------
-    >>> import aesara.tensor as at
-    >>> from bnrewrite import mark_moments
-    >>> x = at.matrix("x")
-    >>> mean, variance = mark_moments(x.mean(axis=0), x.var(axis=0), x.shape[0], "hidden")
-    """
-    labels = [None, None] if label is None else [f"{label}.mean", f"{label}.variance"]
-    counts = [] if count is None else [at.as_tensor_variable(count)]
-    marked_mean, marked_variance = _mark([mean, variance], labels, counts)
-    return marked_mean, marked_variance
-
-
-def _mark(
-    values: Sequence[Variable], labels: Sequence[str | None], counts: Sequence[Variable]
-) -> list[Variable]:
-    for value in values:
-        dtype = str(getattr(getattr(value, "type", None), "dtype", type(value).__name__))
-        if not isinstance(value, Variable) or not dtype.startswith("float"):
-            raise TypeError(
-                f"a batch statistic is a floating-point tensor variable, and {value} is {dtype}."
-            )
-    mark = Mark(*(label or label_of(v) for label, v in zip(labels, values, strict=True)))
-    marked: list[Variable] = mark.make_node(*map(_unmarked, values), *counts).outputs
-    for new, old in zip(marked, values, strict=True):
-        new.name = old.name
-    return marked
-
-
-def _unmarked(variable: Variable) -> Variable:
-    """What a mark passes on as `variable`; other variables as they are."""
-    node = variable.owner
-    return node.inputs[variable.index] if node and isinstance(node.op, Mark) else variable
-
-
 def is_marked(variable: Variable) -> bool:
     """Whether `variable` is marked, by a mark or by its tag."""
     node = variable.owner
@@ -212,7 +108,10 @@ def is_tagged(variable: Variable) -> bool:
 
 
 def label_of(variable: Variable) -> str:
-    """The label of a marked variable: the one given, else its name, else ``"statistic"``."""
+    """The label on the mark of a variable; else that of its tag, its name, or ``"statistic"``."""
+    node = variable.owner
+    if node is not None and isinstance(node.op, Mark):
+        return str(node.op.labels[variable.index])
     return str(getattr(variable.tag, "bn_label", None) or variable.name or "statistic")
 
 
@@ -223,9 +122,7 @@ def tags_to_marks(
 
     `order` has the nodes that compute them from `inputs`, each behind those it needs.
     """
-    tagged = {
-        v for node in order if not isinstance(node.op, Mark) for v in node.outputs if is_tagged(v)
-    }
+    tagged = {v for node in order for v in node.outputs if is_tagged(v)}
     if not tagged:
         return list(outputs)
     bare: Memo = {}

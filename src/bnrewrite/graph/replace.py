@@ -22,8 +22,9 @@ from bnrewrite.graph.engine import tensor as at
 from bnrewrite.graph.hold import hold_last_step
 from bnrewrite.graph.loops import Loop
 from bnrewrite.graph.rebuild import Memo, clone_node, rebuild_in_order, without_known
+from bnrewrite.graph.scope import Scope
 from bnrewrite.graph.statistics import Statistic
-from bnrewrite.graph.survey import Scope, survey
+from bnrewrite.graph.survey import survey
 
 
 def replace_statistics(

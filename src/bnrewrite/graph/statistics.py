@@ -8,6 +8,7 @@ is known of a statistic is kept by path *and* variable, and never by the variabl
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import count
 
 from bnrewrite.graph.engine import Apply, Scan, Variable
 
@@ -62,3 +63,12 @@ def name_of(node: Apply) -> str:
 def place(path: Path) -> str:
     """The names of the nodes of `path`, outermost first."""
     return "/".join(name_of(node) for node in path) or "outer graph"
+
+
+def unique(name: str, taken: set[str]) -> str:
+    """`name`, or the first of ``name_2``, ``name_3`` and so on that is not `taken`; now it is."""
+    stem, slash = (name[:-1], "/") if name.endswith("/") else (name, "")
+    candidates = (f"{stem}_{i}{slash}" for i in count(2))
+    found = name if name not in taken else next(c for c in candidates if c not in taken)
+    taken.add(found)
+    return found

@@ -18,63 +18,18 @@ order of the outputs. A loop is named after its op, and equal names are told apa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import count
+from collections.abc import Iterable, Sequence
 
-from bnrewrite.graph.boundaries import OpBoundary, boundary_of
+from bnrewrite.graph.boundaries import boundary_of
 from bnrewrite.graph.engine import Apply, Constant, Variable
 from bnrewrite.graph.hooks import check_marks_were_kept
 from bnrewrite.graph.marks import Mark, StatisticDerivative, is_tagged, label_of
 from bnrewrite.graph.rebuild import topological_order
-from bnrewrite.graph.statistics import Path, Statistic, name_of, place
+from bnrewrite.graph.scope import Scope
+from bnrewrite.graph.statistics import Path, Statistic, name_of, place, unique
 
 # An op by its name, as importing its deprecated module warns.
 _SAME_NOISE = "mrg_uniform"
-
-
-@dataclass
-class Scope:
-    """A graph, the outer one or one inside a node, as far as the outputs surveyed need it.
-
-    Attributes
-    ----------
-    path : tuple of Apply
-        The nodes around it.
-    boundary : OpBoundary or None
-        The way out of it; None for the outer graph.
-    outputs : list of Variable
-        Its own outputs, as far as they are needed.
-    needed : set of Variable
-        They, and all variables they are computed from.
-    order : list of Apply
-        The nodes that compute these, each behind those it needs.
-    statistics : dict
-        The marked ones among these (not those of `scopes`).
-    scopes : dict
-        The graphs inside nodes that hold statistics, or inputs that nothing needs: these nodes
-        have to be built anew.
-    marks : list of Apply
-        The marks, each with one or two of these statistics.
-    tagged : list of Variable
-        The variables that are marked by a tag alone.
-    """
-
-    path: Path = ()
-    boundary: OpBoundary | None = None
-    outputs: list[Variable] = field(default_factory=list)
-    needed: set[Variable] = field(default_factory=set)
-    order: list[Apply] = field(default_factory=list)
-    statistics: dict[Variable, Statistic] = field(default_factory=dict)
-    scopes: dict[Apply, Scope] = field(default_factory=dict)
-    marks: list[Apply] = field(default_factory=list)
-    tagged: list[Variable] = field(default_factory=list)
-
-    def all_statistics(self) -> Iterator[Statistic]:
-        """The statistics of this graph and of those inside it, in order of computation."""
-        yield from self.statistics.values()
-        for scope in self.scopes.values():
-            yield from scope.all_statistics()
 
 
 def survey(outputs: Sequence[Variable]) -> Scope:
@@ -179,12 +134,12 @@ def _name_statistics(scope: Scope, prefix: str, taken: set[str]) -> None:
     scope.order = topological_order(scope.outputs, (), scope.needed)
     for variable in _marked(scope):
         label = _checked_label(variable, scope.path)
-        name = _unique(prefix + label, taken)
+        name = unique(prefix + label, taken)
         scope.statistics[variable] = Statistic(scope.path, variable, label, name)
     for node in scope.order:
         if node in scope.scopes:
             inside = scope.scopes[node]
-            _name_statistics(inside, _unique(prefix + name_of(node) + "/", taken), taken)
+            _name_statistics(inside, unique(prefix + name_of(node) + "/", taken), taken)
 
 
 def _marked(scope: Scope) -> list[Variable]:
@@ -218,11 +173,3 @@ def _checked_label(variable: Variable, path: Path) -> str:
             "be averaged. Mark a variable cast to floating point."
         )
     return label
-
-
-def _unique(name: str, taken: set[str]) -> str:
-    stem, slash = (name[:-1], "/") if name.endswith("/") else (name, "")
-    candidates = (f"{stem}_{i}{slash}" for i in count(2))
-    unique = name if name not in taken else next(c for c in candidates if c not in taken)
-    taken.add(unique)
-    return unique

@@ -28,7 +28,7 @@ class Comparison:
     ) -> None:
         numeric = [i for i, v in enumerate(outputs) if isinstance(v.type, TensorType)]
         self.labels = [batch_outputs[i].name or f"output {i}" for i in numeric]
-        self._inputs, self._mode = list(inputs), mode
+        self.inputs, self._mode = list(inputs), mode
         self._batch_outputs = [batch_outputs[i] for i in numeric]
         self._outputs = [outputs[i] for i in numeric]
 
@@ -44,7 +44,7 @@ class Comparison:
 
     def _compile(self, outputs: Sequence[Variable]) -> Any:
         return function(
-            self._inputs,
+            self.inputs,
             list(outputs),
             no_default_updates=True,
             on_unused_input="ignore",

@@ -1,4 +1,12 @@
-"""Prove of an inference graph that no example of a batch has a say in another."""
+"""Verify: check that an example's outputs do not depend on the rest of its batch.
+
+Two looks that know nothing of each other. The structure: no batch statistic of the training graph
+is left in the inference graph, at any depth. The data: the outputs of an example stay the same when
+all other examples change, and when it is alone. The second finds what the first can't know of: a
+statistic that was never marked.
+
+Sharp edge: an output without an axis of examples, such as a mean cost, can't be checked by data.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnrewrite.estimation.batches import names
 from bnrewrite.graph.engine import Variable, ancestors, graph_inputs
 from bnrewrite.graph.marks import is_marked, label_of
+from bnrewrite.graph.scope import Scope
 from bnrewrite.graph.statistics import Path, Statistic, name_of
-from bnrewrite.graph.survey import Scope
+from bnrewrite.report.batch_axes import Axes, BatchAxes, Values
+from bnrewrite.report.gap import Comparison
 
-Values = list[NDArray[Any]]
-Axes = list[int | None]
 Predict = Callable[..., Values]
 Lengths = Mapping[str, tuple[int, ...]]
 
@@ -46,46 +53,27 @@ def _batch_statistics(
             yield from _batch_statistics(node.op.fgraph.outputs, known, (*path, node))
 
 
-class BatchAxes:
-    """Which axis of each input is that of the examples; None for an input without one."""
+def verify_batch(
+    comparison: Comparison,
+    values: Values,
+    axes: Axes | None,
+    longest: Lengths,
+    lengths_of: Callable[[Values], Lengths],
+) -> list[str]:
+    """Check the rows of a batch of `values`, and of longer ones; say what was checked.
 
-    def __init__(self, inputs: Sequence[Variable], values: Values, axes: Axes | None) -> None:
-        axes = _guess(inputs, values) if axes is None else axes
-        self._axes = [None if a is None else a % v.ndim for v, a in zip(values, axes, strict=True)]
-        sizes = {v.shape[a] for v, a in zip(values, self._axes, strict=True) if a is not None}
-        if len(sizes) != 1 or min(sizes) < 2:
-            raise ValueError(
-                f"the axes of the examples have sizes {sorted(sizes)}, for batch_axes "
-                f"{dict(zip(names(inputs), self._axes, strict=True))}. They must be one size, of "
-                "two examples or more."
-            )
-        (self.n_examples,) = sizes
-
-    def take(self, values: Values, examples: Sequence[int]) -> Values:
-        """The batch made of some `examples` of another."""
-        return [
-            value if axis is None else value.take(examples, axis=axis)
-            for value, axis in zip(values, self._axes, strict=True)
-        ]
-
-    def others(self, values: Values) -> Iterator[tuple[int, int, int]]:
-        """Each axis that is not one of examples: place of the input, of the axis, and its size."""
-        for i, (value, batch_axis) in enumerate(zip(values, self._axes, strict=True)):
-            yield from ((i, a, n) for a, n in enumerate(value.shape) if a != batch_axis)
-
-
-def _guess(inputs: Sequence[Variable], values: Values) -> Axes:
-    """The axes of the one size that every input has once."""
-    shapes = [value.shape for value in values if value.ndim]
-    sizes = [n for n in set(sum(shapes, ())) if all(shape.count(n) == 1 for shape in shapes)]
-    if len(sizes) != 1:
-        shown = dict(zip(names(inputs), (value.shape for value in values), strict=True))
-        raise ValueError(
-            f"it can't be told which axes of the inputs, of shapes {shown}, are those of the "
-            'examples. Say so with batch_axes, as in {"x": 1, "mask": 1, "rate": None}, or give a '
-            "batch with a number of examples that is the size of no other axis."
-        )
-    return [value.shape.index(sizes[0]) if value.ndim else None for value in values]
+    `longest` has the greatest numbers of steps of the estimate, and `lengths_of` gives those of a
+    batch.
+    """
+    batch_axes = BatchAxes(comparison.inputs, values, axes)
+    predict, labels = comparison.inference, comparison.labels
+    checked = verify_rows(predict, labels, values, batch_axes, "the batch")
+    done = [f"examples of {checked}"]
+    for longer, steps in lengthened(values, batch_axes, lengths_of, longest):
+        what = f"a batch of {steps} steps"
+        verify_rows(predict, labels, longer, batch_axes, what)
+        done.append(what)
+    return done
 
 
 def verify_rows(

@@ -1,0 +1,130 @@
+"""Estimates: the population of a graph, estimated or assigned as often as wanted.
+
+The estimator is compiled at the first estimate and kept. An estimate that fails, or is interrupted,
+leaves the population that was there before: values are stored when all of them are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from functools import cached_property
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from bnrewrite.estimation.batches import Batch
+from bnrewrite.estimation.estimator import Estimator
+from bnrewrite.estimation.shards import Shard, estimate_shards
+from bnrewrite.estimation.stored import StoredPopulation
+from bnrewrite.graph.engine import Variable
+from bnrewrite.graph.exported import Exported
+from bnrewrite.graph.statistics import Statistic
+from bnrewrite.population.population import Population
+from bnrewrite.population.tallies import Pooling
+
+
+class Estimates:
+    """The population statistics of a graph, in shared variables.
+
+    Attributes
+    ----------
+    statistics : tuple of Statistic
+        In order of computation.
+    population : Population or None
+        That of the last estimate, or the one assigned since.
+    """
+
+    def __init__(self, inputs: Sequence[Variable], exported: Exported, mode: Any) -> None:
+        self._inputs, self._exported, self._mode = list(inputs), exported, mode
+        self._stored = StoredPopulation(exported)
+        self.statistics: tuple[Statistic, ...] = tuple(exported)
+        self.population: Population | None = None
+
+    @cached_property
+    def _estimator(self) -> Estimator:
+        return Estimator(self._inputs, self._exported, mode=self._mode)
+
+    def estimate(
+        self,
+        batches: Iterable[Batch],
+        *,
+        pooling: Pooling = "edge",
+        min_coverage: int = 0,
+        progress: bool = False,
+    ) -> Population:
+        """Average the statistics over `batches`, and use the result from now on.
+
+        The first call compiles the function that estimates; it reads the parameters as they are at
+        the time of a call. If anything goes wrong, the population stays as it was.
+
+        Parameters, and what is raised, are those of `estimate_population`.
+        """
+        population = self._estimator.estimate(
+            batches, pooling=pooling, min_coverage=min_coverage, progress=progress
+        )
+        self.assign(population)
+        return population
+
+    def estimate_shards(
+        self,
+        shards: Iterable[Shard],
+        executor: Executor,
+        *,
+        pooling: Pooling = "edge",
+        min_coverage: int = 0,
+        progress: bool = False,
+    ) -> Population:
+        """Estimate in other processes, each of which loads its own batches.
+
+        Parameters
+        ----------
+        shards : iterable of callables
+            Each returns an iterable of batches when called in a worker, where batches are dicts by
+            name or tuples. They have to be picklable, as functions of a module are.
+        executor : concurrent.futures.Executor
+            With workers that are processes, such as a `ProcessPoolExecutor` (with the start method
+            ``"spawn"``), or ``client.get_executor()`` of a Dask cluster.
+        pooling, min_coverage, progress
+            As for `estimate`.
+
+        Returns
+        -------
+        Population
+            What `estimate` would return for all batches in one process, up to rounding. Random
+            streams in the graph draw different noise in each shard.
+
+        Raises
+        ------
+        TypeError
+            If the workers of `executor` are threads, which can't share a compiled function.
+        ShardError
+            If shards failed. It holds the population of the others; the graph keeps the one it had.
+        """
+        population = estimate_shards(
+            self._estimator,
+            list(shards),
+            executor,
+            pooling=pooling,
+            min_coverage=min_coverage,
+            progress=progress,
+        )
+        self.assign(population)
+        return population
+
+    def assign(self, population: Mapping[str, ArrayLike]) -> None:
+        """Use other population statistics from now on, all of them or none.
+
+        Parameters
+        ----------
+        population : Population, or mapping of str to array
+            A value for each name in `statistics`, with axes (T_1, ..., T_depth, *axes of the
+            statistic). Any T_i will do; past the end the last step is repeated.
+
+        Raises
+        ------
+        ValueError
+            If anything is missing, unexpected, of the wrong shape or not finite. All is listed.
+        """
+        self._stored.assign(population)
+        self.population = population if isinstance(population, Population) else None

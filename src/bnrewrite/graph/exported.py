@@ -1,0 +1,60 @@
+"""Exported: what is computed of each statistic, in the outer graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from bnrewrite.graph.engine import Variable
+from bnrewrite.graph.statistics import Statistic
+
+
+@dataclass(frozen=True)
+class Export:
+    """What is computed of a statistic, with a leading time axis for each loop it has left.
+
+    Attributes
+    ----------
+    value : Variable
+        The statistic of the batch.
+    count : Variable or None
+        The number of elements behind it, if known.
+    taken : tuple of Variable or None
+        For each of these loops, outermost first, how many steps it took, if it may stop early: one
+        number for each step of the loops around it. From there on the value repeats its last step.
+    """
+
+    value: Variable
+    count: Variable | None = None
+    taken: tuple[Variable | None, ...] = ()
+
+    def variables(self) -> list[Variable]:
+        """All of these."""
+        return [v for v in (self.value, self.count, *self.taken) if v is not None]
+
+    def mapped(self, function: Callable[[Variable], Variable]) -> Export:
+        """The same of what `function` makes of each variable."""
+        count = None if self.count is None else function(self.count)
+        taken = (None if v is None else function(v) for v in self.taken)
+        return Export(function(self.value), count, tuple(taken))
+
+
+class Exported(dict[Statistic, Variable]):
+    """The outer variable of each statistic, with its `depth` leading time axes.
+
+    Attributes
+    ----------
+    exports : dict of Statistic to Export
+        The same variables, and what else is computed of each statistic.
+    variance_of : dict of Statistic to Statistic
+        From the means to the variances of the same elements.
+    """
+
+    def __init__(
+        self,
+        exports: Mapping[Statistic, Export],
+        variance_of: Mapping[Statistic, Statistic] | None = None,
+    ) -> None:
+        super().__init__({statistic: export.value for statistic, export in exports.items()})
+        self.exports = dict(exports)
+        self.variance_of = dict(variance_of or {})
