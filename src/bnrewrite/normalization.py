@@ -1,4 +1,13 @@
-"""Batch normalization whose statistics are marked, written so that inference is a multiply-add."""
+"""Normalization: batch normalization whose statistics are marked.
+
+Written as ``x * scale + shift``, where scale and shift depend on statistics and parameters alone.
+In an inference graph the statistics do not depend on the data, so the engine computes both in front
+of a loop, and a multiply-add is left inside. For the same reason axes are inserted by DimShuffle:
+the engine does not move a Reshape out of a loop.
+
+Sharp edge: elements that the mask leaves out are normalized too, by statistics that they are not
+part of. Mask the output where that matters.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""What a batch is: values for the inputs of a graph, in one of three forms."""
+"""Batches: values for the inputs of a graph, in one of three forms.
+
+A dict by name of the inputs, a dict by input, or a sequence in the order of the inputs. Whatever
+does not fit is named, all of it in one message, before anything is computed. Nothing is converted
+here: what the values have to be is the engine's to say.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,12 @@
-"""Run the exported statistics over batches, and average them."""
+"""Estimator: run the exported statistics over batches, and average them.
+
+All statistics are computed by one function, compiled once, and batches are read one at a time and
+forgotten: memory does not grow with their number. A batch counts when all of its statistics have
+been computed and checked, so an error never leaves half of one in the sums.
+
+Parameters are read at each call. Random streams are not moved: the estimator draws from copies of
+them, seeded anew for each batch, and differently in each shard.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Exported: what is computed of each statistic, in the outer graph."""
+"""Exported: what is computed of each statistic, in the outer graph.
+
+One `Export` holds all that an estimator has to compute for a statistic. What belongs together
+leaves a loop together, and no later step has to find it again by its shape or its name.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,12 @@
-"""Give a loop as many steps of a value as it takes, without a copy where there are enough."""
+"""Hold: give a loop as many steps of a value as it takes, the last one repeated where it has fewer.
+
+This is how a population estimated from sequences up to some length serves longer ones (Cooijmans et
+al. 2017): past the end its last step holds. Where there are enough steps, the result is a view of
+the value and nothing is copied.
+
+An op of its own, and not an index into the value, because indexing copies, once for each statistic
+and call. Derivatives of held steps add up at the step that they repeat.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""Scope: what the passes know of the training graph, from one look at it."""
+"""Scope: what the passes know of the training graph, from one look at it.
+
+`survey` fills it in; `export`, `replace` and the structural check read it and change nothing.
+Whatever they have to agree on is in here: which variables are statistics, what is needed for them,
+and in which order the nodes can be rebuilt. A scope holds those of the graphs inside, so that a
+pass over it is one recursion.
+"""
 
 from __future__ import annotations
 

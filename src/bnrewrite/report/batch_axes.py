@@ -1,4 +1,9 @@
-"""Batch axes: which axis of each input is that of the examples, and batches made by it."""
+"""Batch axes: which axis of each input is that of the examples, and the batches made from others.
+
+`verify` compares batches in which some examples changed with the batch they came from. To make them
+it has to know along which axis of each input the examples lie. It takes the one size that all
+inputs have exactly once; if there is none, or more than one, the user has to say.
+"""
 
 from __future__ import annotations
 

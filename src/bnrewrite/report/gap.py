@@ -1,4 +1,10 @@
-"""How far the outputs with population statistics are from those with batch statistics."""
+"""Gap: how far the outputs with population statistics are from those with batch statistics.
+
+Both graphs are computed on one batch, the training graph with the batch's own statistics. If the
+estimate is good and the batch is as large as those of the training, they differ little. Functions
+are compiled when they are first asked for, and neither moves random streams, so that both draw the
+same noise.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""Pictures of a population: values and how sure they are, step by step.
+"""Plots: pictures of a population, of values and how sure they are, step by step.
 
-Matplotlib is imported here and in `panels` only, and not before something is drawn.
+Matplotlib is imported here and in `panels` only, and not before something is drawn. Figures are
+made without pyplot: they need no display, they are not kept alive by anyone else, and no setting of
+the caller's is changed. Nothing is written unless a directory is given.
 """
 
 from __future__ import annotations
