@@ -299,13 +299,13 @@ def test_pyplot_is_not_touched_and_matplotlib_is_imported_only_to_draw(tmp_path:
     code = """
 import sys
 import bnrewrite
-import bnrewrite.plots
+import bnrewrite.report.plots
 assert "matplotlib" not in sys.modules
 import numpy as np
 from bnrewrite.population.tallies import Accumulators, Reading
 accumulators = Accumulators("edge", {"h": "float64"}, {})
 accumulators.add({"h": Reading(np.ones((3, 9)), np.ones(3, bool), None)})
-bnrewrite.plots.plot_population(bnrewrite.Population(accumulators), sys.argv[1])
+bnrewrite.plot_population(bnrewrite.Population(accumulators), sys.argv[1])
 assert "matplotlib.pyplot" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
