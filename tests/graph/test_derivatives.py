@@ -8,8 +8,10 @@ import aesara
 import aesara.tensor as at
 import numpy as np
 import pytest
+from aesara.compile.builders import OpFromGraph
 from aesara.gradient import Lop, Rop, grad, hessian, jacobian, subgraph_grad
 from aesara.graph.basic import Variable
+from aesara.ifelse import ifelse
 from numpy.testing import assert_allclose
 
 from bnrewrite import InferenceGraph, batch_normalize, mark_statistic
@@ -83,6 +85,29 @@ def test_derivative_inside_of_a_loop_is_refused(depth: int) -> None:
     where = ["'encoder/h.", "'encoder/words/h."][depth - 1]
     with pytest.raises(ValueError, match=rf"{where}.*derivative of the training graph"):
         InferenceGraph([x], y)
+
+
+@pytest.mark.parametrize("kind", ["grad", "Lop", "jacobian"])
+@pytest.mark.parametrize("depth", [0, 1])
+def test_derivative_through_an_op_with_a_graph_inside_is_refused(kind: str, depth: int) -> None:
+    v, u = at.dmatrix(), at.dvector()
+    op = OpFromGraph([v, u], [normalize(v * u)])
+    x, w = at.TensorType("float64", (None,) * (depth + 2))("x"), aesara.shared(WEIGHT, "w")
+    y = in_loops(lambda a: op(a, w), x, ["encoder"][:depth], recurrent=False)
+    with pytest.raises(ValueError, match="derivative of the training graph"):
+        InferenceGraph([x], DERIVATIVES[kind]((y**2).sum(), y, w))
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_derivative_through_a_branch_is_refused(depth: int) -> None:
+    x, w = at.TensorType("float64", (None,) * (depth + 2))("x"), aesara.shared(WEIGHT, "w")
+
+    def branches(v: Variable) -> Variable:
+        return ifelse(at.gt(v.sum(), 0), normalize(v * w), v * w)
+
+    y = in_loops(branches, x, ["encoder"][:depth], recurrent=True)
+    with pytest.raises(ValueError, match="derivative of the training graph"):
+        InferenceGraph([x], grad(y.sum(), w))
 
 
 @pytest.mark.parametrize("recurrent", [False, True])
