@@ -156,7 +156,7 @@ def test_values_are_those_of_numpy(graph: InferenceGraph, pool: Executor) -> Non
 def test_readme_runs_on_dask(graph: InferenceGraph) -> None:
     from distributed import Client
 
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
     (code,) = re.findall(r"```python\n(client = .*?)```", readme, flags=re.DOTALL)
     code = code.replace("threads_per_worker=1", "threads_per_worker=1, dashboard_address=':0'")
     names = {"Client": Client, "partial": partial, "graph": graph}
