@@ -11,18 +11,16 @@ them, seeded anew for each batch, and differently in each shard.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from copy import deepcopy
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from bnrewrite.estimation.batches import Batch, BatchError, empty_inputs, in_order
+from bnrewrite.estimation.noise import is_random_stream, seed_of, spawned
 from bnrewrite.estimation.readings import read, sources
 from bnrewrite.graph.engine import (
     Out,
-    RandomType,
-    SharedVariable,
     Variable,
     function,
     graph_inputs,
@@ -31,7 +29,8 @@ from bnrewrite.graph.engine import (
 from bnrewrite.graph.exported import Export, Exported
 from bnrewrite.graph.statistics import Statistic
 from bnrewrite.population.population import Population
-from bnrewrite.population.tallies import Accumulators, Pooling, Reading
+from bnrewrite.population.tallies import Pooling, Tallies
+from bnrewrite.population.tally import Reading
 
 
 def estimate_population(
@@ -98,7 +97,7 @@ class Estimator:
         self._inputs = list(inputs)
         outputs, self._sources = sources(exported)
         self._variances = {m.name: v.name for m, v in exported.variance_of.items()}
-        streams = [v for v in graph_inputs(outputs) if _is_random_stream(v)]
+        streams = [v for v in graph_inputs(outputs) if is_random_stream(v)]
         self._streams = [(v, shared(v.get_value(), name=v.name)) for v in streams]
         self._function = function(
             self._inputs,
@@ -118,55 +117,56 @@ class Estimator:
         progress: bool = False,
     ) -> Population:
         """Average the statistics over `batches`."""
-        accumulators = self.accumulate(batches, pooling=pooling, progress=progress)
-        return Population(accumulators, min_coverage)
+        tallies = self.tally(batches, pooling=pooling, progress=progress)
+        return Population(tallies, pooling, min_coverage)
 
-    def empty(self, pooling: Pooling) -> Accumulators:
-        """Nothing seen yet of the statistics."""
-        dtypes = {source.name: source.dtype for source in self._sources}
-        return Accumulators(pooling, dtypes, self._variances)
+    def empty(self, pooling: Pooling) -> Tallies:
+        """Nothing seen yet of the statistics; refuses a pooling that will not be readable."""
+        tallies = Tallies({s.name: s.dtype for s in self._sources}, self._variances)
+        tallies.check(pooling)
+        return tallies
 
-    def accumulate(
+    def tally(
         self,
         batches: Iterable[Batch],
         *,
         pooling: Pooling,
         number: int = 0,
         progress: bool = False,
-    ) -> Accumulators:
+    ) -> Tallies:
         """Add up the statistics of `batches`. Runs of different `number` draw different noise."""
-        accumulators = self.empty(pooling)
-        seeds = [(copy, _seed(stream.get_value(), number)) for stream, copy in self._streams]
+        tallies = self.empty(pooling)
+        seeds = [(copy, seed_of(stream.get_value(), number)) for stream, copy in self._streams]
         bar = tqdm(batches, desc="population statistics", unit="batch", disable=not progress)
         try:
             for batch in bar:
                 for copy, seed in seeds:
-                    copy.set_value(_spawn(seed), borrow=True)
-                accumulators.add(self._read(batch, accumulators))
+                    copy.set_value(spawned(seed), borrow=True)
+                tallies.add(self._read(batch, tallies, pooling))
         except KeyboardInterrupt as interrupt:
-            done = accumulators.n_batches
+            done = tallies.n_batches
             raise KeyboardInterrupt(f"interrupted after {done} batches") from interrupt
         except BatchError:
             raise
         except Exception as error:
-            done = accumulators.n_batches
+            done = tallies.n_batches
             raise RuntimeError(
                 f"the estimate stopped at batch {done + 1}, after {done} batches, and nothing was "
                 f"changed. {type(error).__name__}: {error}"
             ) from error
-        if accumulators.n_batches == 0:
+        if tallies.n_batches == 0:
             raise ValueError(
                 "there are no batches to estimate from. An iterator that has been read before is "
                 "empty; pass a list, or a new iterator."
             )
-        return accumulators
+        return tallies
 
     def lengths(self, values: Sequence[Any]) -> dict[str, tuple[int, ...]]:
         """The number of steps of the loops around each statistic, for inputs of some `values`."""
         outputs = self._function(*values)
         return {s.name: np.shape(outputs[s.index])[: s.depth] for s in self._sources}
 
-    def _read(self, batch: Batch, before: Accumulators) -> dict[str, Reading]:
+    def _read(self, batch: Batch, before: Tallies, pooling: Pooling) -> dict[str, Reading]:
         """Compute the statistics of one batch, and check all of them."""
         number = before.n_batches + 1
         inputs = in_order(batch, self._inputs, f"batch {number}")
@@ -179,22 +179,5 @@ class Estimator:
                     f"inputs {empty}. Leave empty sequences and batches out. {error}"
                 ) from error
             raise
-        return {source.name: read(source, values, number, before) for source in self._sources}
-
-
-def _is_random_stream(variable: Variable) -> bool:
-    return isinstance(variable, SharedVariable) and isinstance(variable.type, RandomType)
-
-
-def _seed(stream: Any, number: int) -> Any:
-    """A copy of `stream`, or the child of that `number`."""
-    seed = deepcopy(stream)
-    children = [_spawn(seed) for _ in range(number)]
-    return children[-1] if children else seed
-
-
-def _spawn(stream: np.random.Generator | np.random.RandomState) -> Any:
-    """A new stream of the kind of `stream`, which moves on."""
-    if isinstance(stream, np.random.RandomState):
-        return np.random.RandomState(stream.randint(2**32, size=4, dtype=np.uint32))
-    return np.random.Generator(type(stream.bit_generator)(stream.integers(2**32, size=4)))
+        shapes = {name: tally.shape() for name, tally in before.by_name.items()}
+        return {s.name: read(s, values, number, shapes.get(s.name), pooling) for s in self._sources}

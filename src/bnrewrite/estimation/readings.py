@@ -1,4 +1,10 @@
-"""Take the statistics of one batch from what the estimator returns, and check them."""
+"""Readings: take the statistics of one batch from what the estimator returns, and check them.
+
+A `Source` says where a statistic is among the arrays, `read` makes a `Reading` of it. What can't be
+averaged is refused with the number of the batch and the step: a value that is not finite, a loop
+that took no step, a shape that differs other than in time, a batch in which nothing was counted. A
+step without elements is no error; the batch just does not count there.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +18,8 @@ from bnrewrite.estimation.batches import BatchError
 from bnrewrite.graph.engine import Variable
 from bnrewrite.graph.exported import Export, Exported
 from bnrewrite.graph.statistics import Statistic, loops_of, place
-from bnrewrite.population.moments import Array, Mask, crop, hold
-from bnrewrite.population.tallies import Accumulators, Reading
+from bnrewrite.population.ragged import Array, Mask, crop, hold
+from bnrewrite.population.tally import Reading
 
 
 @dataclass(frozen=True)
@@ -66,10 +72,19 @@ def _source(statistic: Statistic, export: Export, index: Mapping[Variable | None
     )
 
 
-def read(source: Source, values: Sequence[Any], number: int, before: Accumulators) -> Reading:
-    """The value of a statistic in batch `number`, with the steps that there were."""
+def read(
+    source: Source,
+    values: Sequence[Any],
+    number: int,
+    expected: tuple[int | str, ...] | None,
+    pooling: str,
+) -> Reading:
+    """The value of a statistic in batch `number`, with the steps that there were.
+
+    `expected` is the shape it had in batches before, if any, with anything for its time axes.
+    """
     value = np.asarray(values[source.index])  # in its dtype: copies of all cost more than adding
-    _check_shape(source, value, number, before)
+    _check_shape(source, value, number, expected)
     count = None
     if source.count is not None:
         count = _count(source, np.asarray(values[source.count], np.float64), value.shape, number)
@@ -85,26 +100,26 @@ def read(source: Source, values: Sequence[Any], number: int, before: Accumulator
             count = crop(np.where(_with_ndim(reached, count.ndim), count, 0.0), reached)[0]
         value, reached = crop(hold(value, reached), reached)
     if count is not None:
-        value = _without_empty(source, value, reached, count, number, before.pooling)
+        value = _without_empty(source, value, reached, count, number, pooling)
     _check_finite(source, value, number)
     return Reading(value, reached, count)
 
 
-def _check_shape(source: Source, value: Array, number: int, before: Accumulators) -> None:
+def _check_shape(
+    source: Source, value: Array, number: int, expected: tuple[int | str, ...] | None
+) -> None:
     depth, shape = source.depth, value.shape
     if 0 in shape[:depth]:
         raise BatchError(
             f"loop {source.loops[shape.index(0)]!r} took no step in batch {number}, which leaves "
             f"{source.name!r} without a value. Leave empty sequences out of the batches."
         )
-    if source.name in before.reached:
-        known = before.reached[source.name].shape[depth:]
-        if known != shape[depth:]:
-            raise BatchError(
-                f"{source.name!r} has shape {shape[depth:]} in batch {number}, and had {known} "
-                "before. Only the number of steps of loops may differ between batches; reduce the "
-                "statistic over all axes that vary."
-            )
+    if expected is not None and expected[depth:] != shape[depth:]:
+        raise BatchError(
+            f"{source.name!r} has shape {shape[depth:]} in batch {number}, and had "
+            f"{expected[depth:]} before. Only the number of steps of loops may differ between "
+            "batches; reduce the statistic over all axes that vary."
+        )
 
 
 def _count(source: Source, count: Array, shape: tuple[int, ...], number: int) -> Array:

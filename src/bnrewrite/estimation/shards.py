@@ -14,7 +14,7 @@ from tqdm import tqdm
 from bnrewrite.estimation.batches import Batch
 from bnrewrite.estimation.estimator import Estimator
 from bnrewrite.population.population import Population
-from bnrewrite.population.tallies import Accumulators, Pooling
+from bnrewrite.population.tallies import Pooling, Tallies
 
 Shard = Callable[[], Iterable[Batch]]
 
@@ -64,7 +64,7 @@ def estimate_shards(
         raise ValueError("there are no shards to estimate from.")
     estimator.empty(pooling)  # which raises here, and not in every worker, if it can't be
     payload = pickle.dumps((estimator, os.getpid(), threading.get_ident()))
-    futures: dict[Future[Accumulators], int] = {
+    futures: dict[Future[Tallies], int] = {
         executor.submit(_run, payload, shard, i, pooling): i for i, shard in enumerate(shards)
     }
     try:
@@ -77,25 +77,27 @@ def estimate_shards(
         for future in futures:
             future.cancel()
         raise
-    return _merged(futures, min_coverage)
+    return _merged(futures, pooling, min_coverage)
 
 
-def _merged(futures: Mapping[Future[Accumulators], int], min_coverage: int) -> Population:
+def _merged(
+    futures: Mapping[Future[Tallies], int], pooling: Pooling, min_coverage: int
+) -> Population:
     """Merge in the order of the shards, whichever was first."""
     failed = {i: error for future, i in futures.items() if (error := future.exception())}
     done = [future.result() for future, i in futures.items() if i not in failed]
-    merged = reduce(Accumulators.merged, done) if done else None
+    merged = reduce(Tallies.merged, done) if done else None
     errors = {
         i: e if isinstance(e, Exception) else RuntimeError(repr(e)) for i, e in failed.items()
     }
     if errors:
-        population = None if merged is None else Population(merged, min_coverage=0)
+        population = None if merged is None else Population(merged, pooling)
         raise ShardError(errors, population) from next(iter(errors.values()))
     assert merged is not None  # there are shards, and none failed
-    return Population(merged, min_coverage)
+    return Population(merged, pooling, min_coverage)
 
 
-def _run(payload: bytes, shard: Shard, number: int, pooling: Pooling) -> Accumulators:
+def _run(payload: bytes, shard: Shard, number: int, pooling: Pooling) -> Tallies:
     """Estimate from one shard, in a worker."""
     with _one_at_a_time:
         estimator, process, thread = _unpickled(payload)
@@ -104,7 +106,7 @@ def _run(payload: bytes, shard: Shard, number: int, pooling: Pooling) -> Accumul
                 "this executor runs in threads of the process that called it, which can't share a "
                 "compiled function. Use one of processes (for Dask, a cluster with processes=True)."
             )
-        return estimator.accumulate(shard(), pooling=pooling, number=number)
+        return estimator.tally(shard(), pooling=pooling, number=number)
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,13 @@
-"""Populations as npz files: values by name, accumulators, and a header of JSON."""
+"""Files: populations as npz files.
+
+A file has the values by name, for whoever reads it without this library, and behind a ``#`` the
+sums they were read from, with a header of JSON: so a loaded population can be merged and read under
+another pooling. It is written under another name first, and moved when it is whole. When it is
+read, the values must be those of the sums, or the file was changed.
+
+Format 1 kept only the sums of its own pooling. It can still be loaded, and other poolings are
+refused.
+"""
 
 from __future__ import annotations
 
@@ -8,37 +17,49 @@ import secrets
 import zipfile
 from collections.abc import Mapping
 from importlib.metadata import version
-from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bnrewrite.population.tallies import Accumulators
+from bnrewrite.population.elements import Elements
+from bnrewrite.population.tallies import POOLINGS, Pooling, Tallies
+from bnrewrite.population.tally import Tally
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _HEADER = "#header"
 _Arrays = dict[str, NDArray[Any]]
+
+
+class Loaded(NamedTuple):
+    """What is in a file."""
+
+    tallies: Tallies
+    pooling: Pooling
+    min_coverage: int
+    values: _Arrays
 
 
 def save(
     path: str | os.PathLike[str],
     values: Mapping[str, NDArray[Any]],
-    accumulators: Accumulators,
+    tallies: Tallies,
+    pooling: Pooling,
     min_coverage: int,
 ) -> None:
     """Write a population, all of it or nothing."""
     header = {
         "format": FORMAT_VERSION,
         "library": f"bnrewrite {version('bnrewrite')}",
-        "pooling": accumulators.pooling,
+        "pooling": pooling,
         "min_coverage": min_coverage,
-        "n_batches": accumulators.n_batches,
-        "dtypes": accumulators.dtypes,
-        "variances": accumulators.variances,
+        "n_batches": tallies.n_batches,
+        "dtypes": tallies.dtypes,
+        "variances": tallies.variances,
+        "readable": sorted(tallies.readable),
     }
-    arrays = {**values, **_pack(accumulators), _HEADER: np.array(json.dumps(header))}
+    arrays = {**values, **_pack(tallies), _HEADER: np.array(json.dumps(header))}
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
@@ -51,17 +72,19 @@ def save(
         temporary.unlink(missing_ok=True)
 
 
-def _pack(accumulators: Accumulators) -> _Arrays:
+def _pack(tallies: Tallies) -> _Arrays:
+    kinds: dict[str, Mapping[str, Tally | Elements]]
+    kinds = {"tally": tallies.by_name, "elements": tallies.elements}
     return {
-        f"{name}#{kind}.{parameter}": np.asarray(getattr(accumulator, parameter))
-        for kind, its_type in accumulators.kinds.items()
-        for name, accumulator in getattr(accumulators, kind).items()
-        for parameter in signature(its_type).parameters
+        f"{name}#{kind}.{key}": array
+        for kind, by_name in kinds.items()
+        for name, sums in by_name.items()
+        for key, array in sums.to_arrays().items()
     }
 
 
-def load(path: str | os.PathLike[str]) -> tuple[Accumulators, int, _Arrays]:
-    """Read what `save` has written: accumulators, the coverage asked for, and the values."""
+def load(path: str | os.PathLike[str]) -> Loaded:
+    """Read what `save` has written."""
     try:
         with open(path, "rb") as file:
             loaded = np.load(file, allow_pickle=False)
@@ -73,9 +96,9 @@ def load(path: str | os.PathLike[str]) -> tuple[Accumulators, int, _Arrays]:
         ) from error
     header = _header(path, arrays)
     try:
-        accumulators = _unpack(header, arrays)
-        return accumulators, int(header["min_coverage"]), arrays
-    except (KeyError, TypeError, ValueError) as error:
+        tallies = _unpack(header, arrays)
+        return Loaded(tallies, header["pooling"], int(header["min_coverage"]), arrays)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} does not have the arrays that `Population.save` writes: it was changed, or "
             f"written by another version. {type(error).__name__}: {error}"
@@ -99,27 +122,38 @@ def _header(path: str | os.PathLike[str], arrays: _Arrays) -> dict[str, Any]:
     return header
 
 
-def _unpack(header: dict[str, Any], arrays: _Arrays) -> Accumulators:
-    accumulators = Accumulators(
-        header["pooling"], header["dtypes"], header["variances"], int(header["n_batches"])
-    )
-    kinds = accumulators.kinds
-    packed: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in kinds}
+def _unpack(header: Mapping[str, Any], arrays: _Arrays) -> Tallies:
+    """The sums, which are taken out of `arrays`."""
+    tallies = Tallies(header["dtypes"], header["variances"])
+    packed: dict[str, dict[str, _Arrays]] = {}
     for key in [key for key in arrays if "#" in key]:
         name, _, rest = key.rpartition("#")
         kind, parameter = rest.split(".")
-        array = arrays.pop(key)
-        packed[kind].setdefault(name, {})[parameter] = array if array.ndim else array[()]
-    for kind, by_name in packed.items():
-        getattr(accumulators, kind).update(
-            {name: _accumulator(kinds[kind], values) for name, values in by_name.items()}
-        )
-    return accumulators
+        packed.setdefault(kind, {}).setdefault(name, {})[parameter] = arrays.pop(key)
+    if int(header["format"]) == 1:
+        packed = _of_format_1(packed, int(header["n_batches"]))
+        readable = {"reached", str(header["pooling"])}
+    else:
+        readable = set(header["readable"])
+    tallies.by_name = {name: Tally.from_arrays(a) for name, a in packed["tally"].items()}
+    elements = packed.get("elements", {})
+    tallies.elements |= {name: Elements.from_arrays(a) for name, a in elements.items()}
+    tallies.n_batches = int(header["n_batches"])
+    tallies.readable = readable & set(POOLINGS)
+    return tallies
 
 
-def _accumulator(kind: type[Any], values: dict[str, Any]) -> Any:
-    integers = {key: int(values[key]) for key in ("n_time_axes", "n") if key in values}
-    return kind(**{key: np.asarray(value) for key, value in values.items()} | integers)
+def _of_format_1(
+    packed: Mapping[str, Mapping[str, _Arrays]], n_batches: int
+) -> dict[str, dict[str, _Arrays]]:
+    """The arrays of the first format, by the names of today; what it lacks is never read."""
+    tally: dict[str, _Arrays] = {}
+    for name, reached in packed["reached"].items():
+        lacking = {"held": np.zeros_like(reached["mean"]), "n": np.array(n_batches)}
+        tally[name] = {**lacking, **reached}
+    for name, counts in packed.get("counts", {}).items():
+        tally[name]["count"] = counts["total"]
+    return {"tally": tally, "elements": dict(packed.get("elements", {}))}
 
 
 def check_values(

@@ -1,4 +1,8 @@
-"""Population statistics: what batches have been averaged to, by name."""
+"""Population statistics: what batches have been averaged to, by name.
+
+A `Population` is a mapping from names to arrays that never change. Behind it are the sums it was
+read from (`Tallies`), and so it can be merged with another, saved, and read under another pooling.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnrewrite.population import files
-from bnrewrite.population.tables import align
-from bnrewrite.population.tallies import Accumulators, Pooling
+from bnrewrite.population.tables import align, summary_row
+from bnrewrite.population.tallies import Pooling, Tallies
 
 
 class Population(Mapping[str, NDArray[Any]]):
@@ -59,10 +63,10 @@ class Population(Mapping[str, NDArray[Any]]):
         Of the mean over these batches: the spread divided by the square root of the coverage.
     """
 
-    def __init__(self, accumulators: Accumulators, min_coverage: int = 0) -> None:
-        self._accumulators = accumulators
-        self._values = accumulators.values(min_coverage)
-        self.min_coverage = min_coverage
+    def __init__(self, tallies: Tallies, pooling: Pooling = "edge", min_coverage: int = 0) -> None:
+        self._tallies = tallies
+        self._values = tallies.values(pooling, min_coverage)
+        self.pooling, self.min_coverage = pooling, min_coverage
         for value in self._values.values():
             value.flags.writeable = False
 
@@ -80,47 +84,57 @@ class Population(Mapping[str, NDArray[Any]]):
 
     @property
     def n_batches(self) -> int:  # noqa: D102
-        return self._accumulators.n_batches
-
-    @property
-    def pooling(self) -> Pooling:  # noqa: D102
-        return self._accumulators.pooling
+        return self._tallies.n_batches
 
     @cached_property
     def coverage(self) -> Mapping[str, NDArray[np.int64]]:  # noqa: D102
-        return {name: self._accumulators.coverage(name) for name in self}
+        return {name: self._tallies.by_name[name].coverage() for name in self}
 
     @cached_property
     def count(self) -> Mapping[str, NDArray[np.int64]]:  # noqa: D102
-        counts = {name: self._accumulators.count(name) for name in self}
+        counts = {name: self._tallies.by_name[name].n_elements() for name in self}
         return {name: count for name, count in counts.items() if count is not None}
 
     @cached_property
     def spread(self) -> Mapping[str, NDArray[np.float64]]:  # noqa: D102
-        spread = {}
-        for name, moments in self._accumulators.reached.items():
-            with np.errstate(divide="ignore", invalid="ignore"):
-                variance = moments.deviations / np.where(moments.weight > 1, moments.weight - 1, 0)
-            spread[name] = np.asarray(np.sqrt(variance))
-        return spread
+        return {name: self._tallies.by_name[name].moments.spread() for name in self}
 
     @cached_property
     def standard_error(self) -> Mapping[str, NDArray[np.float64]]:  # noqa: D102
-        reached = self._accumulators.reached
+        weights = {name: self._tallies.by_name[name].moments.weight for name in self}
         with np.errstate(divide="ignore", invalid="ignore"):
-            errors = {name: s / np.sqrt(reached[name].weight) for name, s in self.spread.items()}
-        return {name: np.asarray(error) for name, error in errors.items()}
+            return {name: np.asarray(s / np.sqrt(weights[name])) for name, s in self.spread.items()}
+
+    def pooled(self, pooling: Pooling, min_coverage: int | None = None) -> Population:
+        """The population of the same batches under another pooling.
+
+        Parameters
+        ----------
+        pooling : {"edge", "reached", "moments"}
+            How to read the sums that an estimate keeps, whatever its own pooling was.
+        min_coverage : int, optional
+            By default that of this population.
+
+        Returns
+        -------
+        Population
+            What an estimate from these batches would have given.
+
+        Raises
+        ------
+        ValueError
+            If the sums do not have what `pooling` or `min_coverage` need.
+        """
+        if min_coverage is None:
+            min_coverage = self.min_coverage
+        return Population(self._tallies, pooling, min_coverage)
 
     def averaged_over_time(self) -> dict[str, NDArray[Any]]:
         """Each statistic averaged over its steps, weighted by coverage, as one step.
 
-        What ``InferenceGraph.assign`` takes. Where activations take some steps to settle, this
-        degrades performance severely (Cooijmans et al. 2017); it is there for comparison.
-
-        Returns
-        -------
-        dict of str to ndarray
-            With axes (1, ..., 1, *axes of the statistic).
+        With axes (1, ..., 1, *axes of the statistic), as ``InferenceGraph.assign`` takes them.
+        Where activations take some steps to settle, this degrades performance severely (Cooijmans
+        et al. 2017); it is there for comparison.
         """
         averaged = {}
         for name, value in self.items():
@@ -150,15 +164,20 @@ class Population(Mapping[str, NDArray[Any]]):
         ValueError
             If names, shapes or pooling differ; all of it is listed.
         """
-        merged = self._accumulators.merged(other._accumulators)
-        return Population(merged, max(self.min_coverage, other.min_coverage))
+        if self.pooling != other.pooling:
+            raise ValueError(
+                f"these populations can't be merged: one has pooling={self.pooling!r}, the other "
+                f"{other.pooling!r}. `pooled` gives one of them another."
+            )
+        merged = self._tallies.merged(other._tallies)
+        return Population(merged, self.pooling, max(self.min_coverage, other.min_coverage))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one npz file, with the values by name, and all that `load` and `merge` need.
 
         The file is written under another name first, so that `path` is never half a file.
         """
-        files.save(path, self._values, self._accumulators, self.min_coverage)
+        files.save(path, self._values, self._tallies, self.pooling, self.min_coverage)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Population:
@@ -171,27 +190,16 @@ class Population(Mapping[str, NDArray[Any]]):
         OSError
             If it can't be read.
         """
-        accumulators, min_coverage, values = files.load(path)
-        population = cls(accumulators, min_coverage)
-        files.check_values(path, values, population)
+        loaded = files.load(path)
+        population = cls(loaded.tallies, loaded.pooling, loaded.min_coverage)
+        files.check_values(path, loaded.values, population)
         return population
 
     def summary(self) -> None:
         """Print a table: for each statistic its shape, and how much is behind its last step."""
         header = ["name", "shape", "depth", "batches", "at last step", "mean", "standard error"]
-        rows = [self._row(name) for name in self]
-        print(align([header, *rows]))
-
-    def _row(self, name: str) -> list[str]:
-        value, coverage, error = self[name], self.coverage[name], self.standard_error[name]
-        last = coverage[(-1,) * coverage.ndim]
-        known = error[np.isfinite(error)]
-        return [
-            name,
-            " x ".join(map(str, value.shape)) or "scalar",
-            str(coverage.ndim),
-            str(self.n_batches),
-            str(last),
-            f"{value.mean(dtype=np.float64):.4g}",
-            f"{known.mean():.2g}" if known.size else "unknown",
+        rows = [
+            summary_row(name, self.n_batches, v, self.coverage[name], self.standard_error[name])
+            for name, v in self.items()
         ]
+        print(align([header, *rows]))

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bnrewrite.population.moments import Array
 from bnrewrite.population.population import Population
+from bnrewrite.population.ragged import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

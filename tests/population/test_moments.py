@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from bnrewrite.population.moments import PaddedMoments, VarlenMoments, crop, hold
+from bnrewrite.population.moments import Moments
+from bnrewrite.population.padded import PaddedMoments
+from bnrewrite.population.ragged import crop, hold
 
 quick = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 
@@ -55,7 +57,7 @@ def weights_of(array: np.ndarray, depth: int, rng: np.random.Generator) -> np.nd
 
 @quick
 @given(arrays_of_different_lengths(), st.integers(0, 5))
-def test_pooled_is_the_mean_of_edge_padded_arrays(
+def test_padded_mean_is_the_mean_of_edge_padded_arrays(
     drawn: tuple[int, list[np.ndarray]], cut: int
 ) -> None:
     depth, arrays = drawn
@@ -63,7 +65,7 @@ def test_pooled_is_the_mean_of_edge_padded_arrays(
     moments = padded_of(arrays, depth, numbers[:cut])
     moments.merge(padded_of(arrays, depth, numbers[cut:]))
     assert moments.n == len(arrays)
-    assert_allclose(moments.pooled, np.mean(padded(arrays, depth, "edge"), axis=0), atol=1e-12)
+    assert_allclose(moments.padded_mean, np.mean(padded(arrays, depth, "edge"), axis=0), atol=1e-12)
 
 
 @quick
@@ -82,10 +84,10 @@ def test_padded_moments_are_those_of_the_steps_that_were_reached(
     assert_allclose(moments.variance, expected.variance, atol=1e-12)
 
 
-def test_pooled_is_the_mean_to_the_last_bit_if_nothing_is_held() -> None:
+def test_padded_mean_is_the_mean_to_the_last_bit_if_nothing_is_held() -> None:
     arrays = list(np.random.default_rng(0).normal(size=(100, 4, 3)))
     moments = padded_of(arrays, 1, range(1, 100, 2))
-    assert_array_equal(moments.pooled, moments.mean)
+    assert_array_equal(moments.padded_mean, moments.mean)
 
 
 def test_adding_leaves_the_arrays_of_the_caller_alone() -> None:
@@ -103,9 +105,9 @@ def test_adding_leaves_the_arrays_of_the_caller_alone() -> None:
 
 def moments_of(
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]], depth: int, like: np.ndarray
-) -> VarlenMoments:
+) -> Moments:
     weight = np.zeros(like.shape[:depth] + (1,) * (like.ndim - depth))
-    moments = VarlenMoments.empty(depth, weight, like)
+    moments = Moments.empty(depth, weight, like)
     for part in parts:
         moments.add(*part)
     return moments

@@ -14,7 +14,8 @@ from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
 from bnrewrite import Population
-from bnrewrite.population.tallies import Accumulators, Reading
+from bnrewrite.population.tallies import Tallies
+from bnrewrite.population.tally import Reading
 from bnrewrite.report.plots import plot_population
 
 SPREAD = "standard deviation between batches"
@@ -24,11 +25,11 @@ Array = NDArray[Any]
 def estimated(batches: list[Mapping[str, tuple[Array, Array]]], **keywords: Any) -> Population:
     """Average values, given with the steps that were reached."""
     pooling, dtype = keywords.pop("pooling", "reached"), keywords.pop("dtype", "float64")
-    accumulators = Accumulators(pooling, dict.fromkeys(batches[0], dtype), {})
+    tallies = Tallies(dict.fromkeys(batches[0], dtype), {})
     for batch in batches:
         readings = {n: Reading(np.asarray(v, float), r, None) for n, (v, r) in batch.items()}
-        accumulators.add(readings)
-    return Population(accumulators, **keywords)
+        tallies.add(readings)
+    return Population(tallies, pooling, **keywords)
 
 
 def random(
@@ -302,10 +303,11 @@ import bnrewrite
 import bnrewrite.report.plots
 assert "matplotlib" not in sys.modules
 import numpy as np
-from bnrewrite.population.tallies import Accumulators, Reading
-accumulators = Accumulators("edge", {"h": "float64"}, {})
-accumulators.add({"h": Reading(np.ones((3, 9)), np.ones(3, bool), None)})
-bnrewrite.plot_population(bnrewrite.Population(accumulators), sys.argv[1])
+from bnrewrite.population.tallies import Tallies
+from bnrewrite.population.tally import Reading
+tallies = Tallies({"h": "float64"}, {})
+tallies.add({"h": Reading(np.ones((3, 9)), np.ones(3, bool), None)})
+bnrewrite.plot_population(bnrewrite.Population(tallies), sys.argv[1])
 assert "matplotlib.pyplot" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)

@@ -1,0 +1,103 @@
+"""Padded: moments, and beside them the mean of arrays that repeat their last step.
+
+Padding a sum of arrays with its last step is padding each of them, so the mean of padded arrays can
+be streamed, though nobody knows the longest in advance. What is kept is small: the sum of held
+values, which changes only when an array ends before the longest or has steps without weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnrewrite.population.moments import Moments
+from bnrewrite.population.ragged import Array, common_lengths, pad_edge, pad_zero, up_to
+
+
+class PaddedMoments(Moments):
+    """Moments of the steps that were reached, beside the mean of the edge-padded arrays.
+
+    The sum of a padded array is that of the steps it reached and that of those it holds: steps of
+    weight 0, and all behind its end. Only the latter is kept beside the moments, as it changes only
+    when there are such steps.
+
+    Parameters
+    ----------
+    n_time_axes, weight, mean, deviations
+        As for `Moments`. Each array that is added has weights of 0 and 1.
+    held : ndarray
+        The sum of the held values.
+    n : int
+        How many arrays were added.
+    """
+
+    def __init__(
+        self,
+        n_time_axes: int,
+        weight: Array,
+        mean: Array,
+        deviations: Array,
+        held: Array,
+        n: int,
+    ) -> None:
+        super().__init__(n_time_axes, weight, mean, deviations)
+        self.held = np.array(held, dtype=np.float64)
+        self.n = n
+
+    @classmethod
+    def empty(cls, n_time_axes: int, weight: Array, values: Array) -> PaddedMoments:
+        """Nothing seen yet, of the shapes of `weight` and `values`."""
+        zeros = np.zeros(values.shape)
+        return cls(n_time_axes, np.zeros(weight.shape), zeros, zeros, zeros, 0)
+
+    def add(self, weight: Array, mean: Array, deviations: Array | None = None) -> None:
+        """Count an array once."""
+        lengths = self._extend(mean)
+        if mean.shape[: self.n_time_axes] != lengths or not weight.all():
+            is_held = pad_zero(weight, lengths) == 0
+            np.add(self.held, pad_edge(mean, lengths), out=self.held, where=is_held)
+        self.n += 1
+        super().add(weight, mean, deviations)
+
+    def merge(self, other: Moments) -> None:
+        """Merge with what `other` has seen."""
+        assert isinstance(other, PaddedMoments)
+        lengths = self._extend(other.held)
+        self.held += other._continued(lengths)
+        self.n += other.n
+        super().add(other.weight, other.mean, other.deviations)
+
+    def _extend(self, values: Array) -> tuple[int, ...]:
+        """Continue what is held up to the lengths of `values`, and return the common lengths."""
+        lengths = common_lengths(self.held, values, self.n_time_axes)
+        self.held = self._continued(lengths)
+        return lengths
+
+    def _continued(self, lengths: tuple[int, ...]) -> Array:
+        """What is held up to `lengths`: behind the end of all arrays, their whole sum."""
+        if self.held.shape[: self.n_time_axes] == lengths:
+            return self.held
+        total = self.weight * self._shift + self._first + self.held
+        continued = pad_edge(total, lengths)
+        continued[up_to(self.held.shape[: self.n_time_axes])] = self.held
+        return continued
+
+    @property
+    def padded_mean(self) -> Array:
+        """The mean of the edge-padded arrays."""
+        return np.asarray(self.mean * (self.weight / self.n) + self.held / self.n)
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """What `from_arrays` needs."""
+        return {**super().to_arrays(), "held": self.held, "n": np.array(self.n)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> PaddedMoments:
+        """The moments that these arrays were taken from."""
+        weight, mean, deviations, held = (
+            arrays[key] for key in ("weight", "mean", "deviations", "held")
+        )
+        return cls(int(arrays["n_time_axes"]), weight, mean, deviations, held, int(arrays["n"]))

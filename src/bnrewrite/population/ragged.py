@@ -1,0 +1,82 @@
+"""Ragged: arrays whose leading axes, those of time, end early.
+
+Batches take different numbers of steps, and what they hold is brought to common lengths here. A
+batch that ended may repeat its last step (`pad_edge`) or count for nothing (`pad_zero`); a step
+that no batch reached takes the value of the one before (`hold`).
+
+Only leading axes are touched. The others are a statistic's own, and are the same for all batches.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating[Any]]
+Mask = NDArray[np.bool_]
+
+
+def pad_edge(values: Array, lengths: tuple[int, ...]) -> Array:
+    """Repeat the last step of each leading axis of `values` until it is of one of `lengths`."""
+    for axis, length in enumerate(lengths):
+        if values.shape[axis] < length:
+            index = np.minimum(np.arange(length), values.shape[axis] - 1)
+            values = values.take(index, axis=axis)
+    return values
+
+
+def pad_zero(values: Array, lengths: tuple[int, ...]) -> Array:
+    """Append zeros to the leading axes of `values` until they are of `lengths`."""
+    old = values.shape[: len(lengths)]
+    if old == lengths:
+        return values
+    padded = np.zeros(lengths + values.shape[len(lengths) :], values.dtype)
+    padded[up_to(old)] = values
+    return padded
+
+
+def up_to(lengths: tuple[int, ...]) -> Any:
+    """The index of as many steps on the leading axes."""
+    return (*map(slice, lengths), ...)
+
+
+def common_lengths(a: Array, b: Array, n_time_axes: int) -> tuple[int, ...]:
+    """The greater of the lengths of two arrays on each time axis."""
+    return tuple(map(max, a.shape[:n_time_axes], b.shape[:n_time_axes]))
+
+
+def hold(values: Array, reached: Mask) -> Array:
+    """Replace the steps of `values` that were not `reached` by the last one before that was.
+
+    Where there is none before, the first one behind is taken. Inner time axes are filled first,
+    then whole steps of the outer ones.
+
+    Parameters
+    ----------
+    values : ndarray
+        With axes (T_1, ..., T_depth, *axes of the statistic).
+    reached : ndarray of bool
+        With axes (T_1, ..., T_depth); true somewhere.
+    """
+    if reached.all():
+        return values
+    for axis in reversed(range(reached.ndim)):
+        steps = np.arange(reached.shape[axis]).reshape(-1, *[1] * (reached.ndim - axis - 1))
+        source = np.maximum.accumulate(np.where(reached, steps, -1), axis=axis)
+        source = np.where(source < 0, reached.argmax(axis=axis, keepdims=True), source)
+        index = source.reshape(source.shape + (1,) * (values.ndim - reached.ndim))
+        values = np.take_along_axis(values, index, axis=axis)
+        reached = np.broadcast_to(reached.any(axis=axis, keepdims=True), reached.shape)
+    return values
+
+
+def crop(values: Array, reached: Mask) -> tuple[Array, Mask]:
+    """Drop the steps behind the last one that was `reached`, on each time axis of both."""
+    for axis in range(reached.ndim):
+        others = tuple(a for a in range(reached.ndim) if a != axis)
+        length = int(np.flatnonzero(reached.any(axis=others))[-1]) + 1
+        index = (slice(None),) * axis + (slice(length),)
+        values, reached = values[index], reached[index]
+    return values, reached
