@@ -81,8 +81,8 @@ class Tallies:
 
     def add(self, readings: Mapping[str, Reading]) -> None:
         """Count a batch once."""
-        for name, reading in readings.items():
-            self.by_name.setdefault(name, Tally.empty(reading))
+        if not self.by_name:
+            self.by_name = {name: Tally.empty(reading) for name, reading in readings.items()}
         for mean, variance in self.variances.items():
             before = self.by_name[mean].moments, self.by_name[variance].moments
             self.elements[mean].add(readings[mean], readings[variance], *before)
