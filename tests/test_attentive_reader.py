@@ -16,17 +16,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "examples" / "attentive_reader"))
 
-import baselines
 import batches
-import checkpoint
 import data
-import judge
+import evaluate
 import model
 import parameters
-import problem
 import questions
+import runs
 import train
-import variants
 
 EXAMPLE = Path(questions.__file__).parent
 TEXT = """http://example.org/1
@@ -247,12 +244,12 @@ def test_a_split_batch_has_its_questions_without_padding(rng):
 def test_baselines_count_mentions():
     question = data.parse_question(TEXT.replace("and spoke to @entity1", "near @entity1 @entity0"))
     assert question.passage[-1] == "@entity0"
-    assert baselines.baseline_accuracies([question]) == {
+    assert data.baseline_accuracies([question]) == {
         "chance": 0.5,
         "most frequent": 0.0,
         "last mentioned": 0.0,
     }
-    assert baselines.most_frequent(data.parse_question(TEXT)) == 1
+    assert data.most_frequent(data.parse_question(TEXT)) == 1
 
 
 # Questions made from text
@@ -307,14 +304,14 @@ def single_precision():
 
 
 @cache
-def judge_and_batches(variant: str) -> tuple[judge.Judge, list[batches.Batch]]:
+def judge_and_batches(variant: str) -> tuple[evaluate.Judge, list[batches.Batch]]:
     """A small reader with random parameters and its population statistics."""
     rng = np.random.default_rng(3)
     encoded, vocabulary = encoded_corpus(rng, 24)
     made = batches.make_batches(encoded, vocabulary.n_entities, 8, rng)
     values = parameters.init_parameters(vocabulary.size, vocabulary.n_entities, units=4, seed=3)
     varied = {name: value + 0.3 * rng.normal(size=value.shape) for name, value in values.items()}
-    reader = judge.Judge(
+    reader = evaluate.Judge(
         variant, {name: aesara.shared(v.astype("float32"), name) for name, v in varied.items()}
     )
     reader.estimate(made)
@@ -337,7 +334,7 @@ def test_reversal_is_that_of_numpy_and_twice_it_is_nothing(rng, whole):
     assert_array_equal(again, x)
 
 
-@pytest.mark.parametrize("variant", list(variants.VARIANTS))
+@pytest.mark.parametrize("variant", list(runs.VARIANTS))
 def test_padding_is_not_attended_to_and_other_entities_are_not_answers(variant):
     reader, made = judge_and_batches(variant)
     scores, attention = reader.predict(made[0])
@@ -356,7 +353,7 @@ def replace_other_rows(batch: batches.Batch, row: int) -> batches.Batch:
     return {name: a[:, rows] if name in texts else a[rows] for name, a in batch.items()}
 
 
-@pytest.mark.parametrize("variant", list(variants.VARIANTS))
+@pytest.mark.parametrize("variant", list(runs.VARIANTS))
 def test_an_answer_does_not_depend_on_the_other_rows_of_the_batch(variant):
     reader, made = judge_and_batches(variant)
     scores, attention = reader.predict(made[0])
@@ -431,14 +428,14 @@ def test_evaluation_in_a_new_process_gives_the_numbers_of_training(tmp_path, rng
 
 def test_a_resumed_run_is_the_run_without_a_break(tmp_path, rng):
     folder = write_corpus(tmp_path / "corpus", rng, {"train": 24, "valid": 4, "test": 4})
-    settings = checkpoint.Settings("lstm", str(folder), units=4, batch_size=12, quick=True)
-    task = problem.load_problem(settings)
+    settings = runs.Settings("lstm", str(folder), units=4, batch_size=12, quick=True)
+    task = runs.load_problem(settings)
     sizes = task.vocabulary.size, task.vocabulary.n_entities, settings.units
-    run = checkpoint.Run(settings, task.vocabulary, parameters.init_parameters(*sizes, seed=0))
+    run = runs.Run(settings, task.vocabulary, parameters.init_parameters(*sizes, seed=0))
     with model.flags(quick=True):
         trainer = go_on(run, train.Trainer(run), task, tmp_path / "1.npz", epochs=1)
         go_on(run, trainer, task, tmp_path / "2.npz", epochs=2)
-        resumed = checkpoint.load_run(tmp_path / "1.npz")
+        resumed = runs.load_run(tmp_path / "1.npz")
         go_on(resumed, train.Trainer(resumed), task, tmp_path / "again.npz", epochs=2)
     for name, value in (run.parameters | run.optimizer).items():
         assert_array_equal((resumed.parameters | resumed.optimizer)[name], value, err_msg=name)
@@ -446,6 +443,6 @@ def test_a_resumed_run_is_the_run_without_a_break(tmp_path, rng):
 
 def go_on(run, trainer, task, path, epochs: int) -> train.Trainer:
     run.settings = replace(run.settings, epochs=epochs)
-    train.fit(run, task, trainer, judge.Judge("lstm", trainer.parameters), path)
+    train.fit(run, task, trainer, evaluate.Judge("lstm", trainer.parameters), path)
     assert run.epoch == epochs
     return trainer

@@ -2,6 +2,8 @@
 
 A `.question` file holds a URL, a passage, a query, an answer and a list of `@entityN:Name` lines,
 separated by blank lines. Tokens are what white space separates. Nothing else is assumed.
+
+At the end there is what anyone reaches who counts entities and does not read: the baselines.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 ENTITY = re.compile(r"@entity\d+")
@@ -136,3 +139,29 @@ def build_vocabulary(corpus: Corpus, min_count: int = 2, max_words: int = 50_000
     words = [word for word in words if word != PLACEHOLDER][:max_words]
     n_entities = max(len(q.entities) for split in corpus.splits.values() for q in split)
     return Vocabulary(n_entities, tuple(words))
+
+
+def chance(question: Question) -> float:
+    """The chance that a random candidate is right."""
+    return 1 / len(question.candidates)
+
+
+def most_frequent(question: Question) -> float:
+    """Whether the entity with the most mentions is right (of several, the last mentioned)."""
+    counts = Counter(filter(is_entity, question.passage))
+    best = max(counts.values())
+    tied = [token for token in question.passage if counts[token] == best]
+    return float(tied[-1] == question.answer)
+
+
+def last_mentioned(question: Question) -> float:
+    """Whether the entity that was mentioned last is right."""
+    return float(list(filter(is_entity, question.passage))[-1] == question.answer)
+
+
+BASELINES = {"chance": chance, "most frequent": most_frequent, "last mentioned": last_mentioned}
+
+
+def baseline_accuracies(questions: Sequence[Question]) -> dict[str, float]:
+    """The accuracy of each baseline."""
+    return {name: fmean(map(rule, questions)) for name, rule in BASELINES.items()}

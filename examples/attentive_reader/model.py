@@ -15,7 +15,7 @@ import aesara.tensor as at
 import numpy as np
 from aesara.tensor.random.utils import RandomStream
 from aesara.tensor.var import TensorVariable
-from variants import Variant
+from runs import Variant
 
 from bnrewrite import batch_normalize
 

@@ -8,13 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from batches import make_batch, permute_entities
-from checkpoint import Run, file_name, load_run
 from data import FIRST_ENTITY, PLACEHOLDER, Question
-from judge import Judge
+from evaluate import Judge
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from problem import Problem
-from variants import VARIANTS
+from runs import VARIANTS, Problem, Run, file_name, load_run
 
 from bnrewrite import Population
 

@@ -21,15 +21,23 @@ import numpy as np
 from aesara.graph.basic import graph_inputs
 from aesara.tensor.random.utils import RandomStream
 from batches import Batch
-from checkpoint import Run, Settings, file_name, load_run, population_path, save_run
-from judge import Judge, score
+from evaluate import Judge, format_table, make_rows, score
 from model import Reader, flags
 from parameters import adam, clip_by_norm, init_parameters
 from pictures import draw_pictures
-from problem import Problem, describe, load_problem
-from tables import format_table, make_rows
+from runs import (
+    VARIANTS,
+    Problem,
+    Run,
+    Settings,
+    describe,
+    file_name,
+    load_problem,
+    load_run,
+    population_path,
+    save_run,
+)
 from tqdm import tqdm
-from variants import VARIANTS
 
 QUICK = {"units": 8, "batch_size": 16, "epochs": 2, "estimate_batches": 4}
 

@@ -1,19 +1,122 @@
-"""The questions of a run, in numbers: batches to train on, to estimate from and to evaluate on."""
+"""A run: what decides it, which questions it is about, and how it is kept.
+
+The settings and the variant decide everything: all that is random is drawn from the seed and the
+epoch, so a run that was stopped goes on as if it had not been. A checkpoint is one npz file with
+the settings, parameters, optimizer, epoch and history; the population statistics lie beside it.
+"""
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from baselines import baseline_accuracies
 from batches import Batch, Encoded, encode, make_batches
-from checkpoint import Settings
-from data import Corpus, Question, Vocabulary, build_vocabulary, read_corpus
+from data import Corpus, Question, Vocabulary, baseline_accuracies, build_vocabulary, read_corpus
 from questions import write_questions
 
 TRAINING, ESTIMATION, EVALUATION = range(3)  # each draws its random numbers by itself
 QUICK_SIZES = {"train": 96, "valid": 16, "test": 16}
+
+Arrays = dict[str, np.ndarray]
+
+
+class Variant(NamedTuple):
+    """What is normalized, and how a sequence is reversed.
+
+    `input_term` has statistics per "step" or per "sequence" (over batch and time), or none ("").
+    The recurrent and the cell term of a normalized LSTM are always per step.
+    """
+
+    lstm: bool = True
+    input_term: str = "step"
+    everywhere: bool = False
+    embedding: bool = False
+    reverse_unpadded: bool = False
+
+
+VARIANTS = {
+    "lstm": Variant(lstm=False, input_term=""),
+    "bn-lstm": Variant(),
+    "bn-everywhere": Variant(everywhere=True),
+    "bn-e*": Variant(everywhere=True, input_term="sequence", embedding=True),
+    "bn-e**": Variant(True, "sequence", everywhere=True, embedding=True, reverse_unpadded=True),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides a run; everything random is drawn from `seed` and the epoch."""
+
+    variant: str = "bn-e**"
+    data: str = ""
+    units: int = 64
+    batch_size: int = 64
+    learning_rate: float = 5e-3
+    dropout: float = 0.3
+    clip: float = 10.0
+    epochs: int = 12
+    patience: int = 4
+    longest: int = 150
+    min_count: int = 2
+    estimate_batches: int = 20
+    seed: int = 0
+    quick: bool = False
+
+
+@dataclass
+class Run:
+    """Where a training run stands after an epoch; `best` are the parameters to evaluate."""
+
+    settings: Settings
+    vocabulary: Vocabulary
+    parameters: Arrays
+    optimizer: Arrays = field(default_factory=dict)
+    best: Arrays = field(default_factory=dict)
+    epoch: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def file_name(variant: str) -> str:
+    """The name of a variant without the stars that shells expand."""
+    return variant.replace("*", "-star") + ".npz"
+
+
+def population_path(checkpoint: Path) -> Path:
+    """The population statistics lie beside their checkpoint."""
+    return checkpoint.with_suffix(".population.npz")
+
+
+def save_run(path: Path, run: Run) -> None:
+    """Write the run; a crash while writing leaves the former file."""
+    groups = {"parameters": run.parameters, "optimizer": run.optimizer, "best": run.best}
+    arrays = {f"{group}/{name}": a for group, named in groups.items() for name, a in named.items()}
+    facts = {
+        "settings": asdict(run.settings),
+        "n_entities": run.vocabulary.n_entities,
+        "epoch": run.epoch,
+        "history": run.history,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial.npz")
+    np.savez(partial, facts=json.dumps(facts), words=np.array(run.vocabulary.words), **arrays)
+    partial.replace(path)
+
+
+def load_run(path: Path) -> Run:
+    """Read what `save_run` wrote."""
+    with np.load(path) as archive:
+        facts = json.loads(str(archive["facts"]))
+        groups: dict[str, Arrays] = {"parameters": {}, "optimizer": {}, "best": {}}
+        for key in archive.files:
+            group, _, name = key.partition("/")
+            if group in groups:
+                groups[group][name] = archive[key]
+        vocabulary = Vocabulary(facts["n_entities"], tuple(archive["words"].tolist()))
+    settings = Settings(**facts["settings"])
+    return Run(settings, vocabulary, epoch=facts["epoch"], history=facts["history"], **groups)
 
 
 class Problem(NamedTuple):
