@@ -115,11 +115,6 @@ class Population(Mapping[str, NDArray[Any]]):
         min_coverage : int, optional
             By default that of this population.
 
-        Returns
-        -------
-        Population
-            What an estimate from these batches would have given.
-
         Raises
         ------
         ValueError
@@ -156,8 +151,7 @@ class Population(Mapping[str, NDArray[Any]]):
         Returns
         -------
         Population
-            Equal to one estimate over all batches, up to rounding, in whatever order populations
-            are merged. With the greater `min_coverage` of both.
+            Equal, up to rounding, in whatever order. With the greater `min_coverage` of both.
 
         Raises
         ------
