@@ -72,10 +72,12 @@ def _keeping_marks(init: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(init)
     def checked_init(self: Any, inputs: Any, outputs: Any, *args: Any, **kwargs: Any) -> None:
-        order = topological_order(outputs, inputs, None)
-        if isinstance(self, Scan):
-            _refuse_marked_inputs(inputs, order, kwargs.get("name"))
-        init(self, inputs, tags_to_marks(inputs, outputs, order), *args, **kwargs)
+        if all(isinstance(v, Variable) for v in (*inputs, *outputs)):  # or else init says so
+            order = topological_order(outputs, set(inputs), None)
+            if isinstance(self, Scan):
+                _refuse_marked_inputs(inputs, order, kwargs.get("name"))
+            outputs = tags_to_marks(inputs, outputs, order)
+        init(self, inputs, outputs, *args, **kwargs)
         self.keeps_marks = True
 
     return checked_init
