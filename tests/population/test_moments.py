@@ -50,6 +50,13 @@ def padded_of(arrays: list[np.ndarray], depth: int, numbers: range) -> PaddedMom
     return moments
 
 
+def in_two_parts(arrays: list[np.ndarray], depth: int, cut: int) -> PaddedMoments:
+    """Moments of all arrays, of which the first `cut` were added apart from the others."""
+    moments = padded_of(arrays, depth, range(len(arrays))[:cut])
+    moments.merge(padded_of(arrays, depth, range(len(arrays))[cut:]))
+    return moments
+
+
 def weights_of(array: np.ndarray, depth: int, rng: np.random.Generator) -> np.ndarray:
     shape = array.shape[:depth] + (1,) * (array.ndim - depth)
     return rng.integers(0, 4, size=shape).astype(float)
@@ -61,9 +68,7 @@ def test_padded_mean_is_the_mean_of_edge_padded_arrays(
     drawn: tuple[int, list[np.ndarray]], cut: int
 ) -> None:
     depth, arrays = drawn
-    numbers = range(len(arrays))
-    moments = padded_of(arrays, depth, numbers[:cut])
-    moments.merge(padded_of(arrays, depth, numbers[cut:]))
+    moments = in_two_parts(arrays, depth, cut)
     assert moments.n == len(arrays)
     assert_allclose(moments.padded_mean, np.mean(padded(arrays, depth, "edge"), axis=0), atol=1e-12)
 
@@ -74,9 +79,7 @@ def test_padded_moments_are_those_of_the_steps_that_were_reached(
     drawn: tuple[int, list[np.ndarray]], cut: int
 ) -> None:
     depth, arrays = drawn
-    numbers = range(len(arrays))
-    moments = padded_of(arrays, depth, numbers[:cut])
-    moments.merge(padded_of(arrays, depth, numbers[cut:]))
+    moments = in_two_parts(arrays, depth, cut)
     parts = [(reached_in(a, depth, i), a, np.zeros_like(a)) for i, a in enumerate(arrays)]
     expected = moments_of(parts, depth, arrays[0])
     assert_array_equal(moments.weight, expected.weight)
