@@ -6,21 +6,15 @@ to test on. Prints a table of test accuracies, and saves a picture of the popula
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 
-os.environ["AESARA_FLAGS"] = "blas__ldflags=,floatX=float32," + os.environ.get("AESARA_FLAGS", "")
-
-import aesara
-import aesara.tensor as at
 import matplotlib
 import numpy as np
-from aesara.compile.sharedvalue import SharedVariable
-from aesara.graph.basic import Variable
 from tqdm import tqdm
 
+from backend import SharedVariable, Variable, at, engine, scan
 from bnrewrite import InferenceGraph, Population, batch_normalize, get_inference_graph
 
 matplotlib.use("Agg")
@@ -80,7 +74,7 @@ def make_parameters(rng: np.random.Generator) -> Parameters:
         "W_out": rng.normal(size=(UNITS, SPEAKERS)) / np.sqrt(UNITS),
         "b_out": np.zeros(SPEAKERS),
     }
-    return {name: aesara.shared(v.astype("float32"), name=name) for name, v in values.items()}
+    return {name: engine.shared(v.astype("float32"), name=name) for name, v in values.items()}
 
 
 def bn_lstm(x: Variable, mask: Variable, p: Parameters) -> Variable:
@@ -98,19 +92,17 @@ def bn_lstm(x: Variable, mask: Variable, p: Parameters) -> Variable:
         return at.switch(keep, h_new, h), at.switch(keep, c_new, c)
 
     start = at.zeros((x.shape[1], p["W_h"].shape[0]))
-    (h, _), _ = aesara.scan(
-        step, sequences=[x @ p["W_x"], mask], outputs_info=[start, start], name="lstm"
-    )
+    h, _ = scan(step, sequences=[x @ p["W_x"], mask], outputs_info=[start, start], name="lstm")
     return h[-1]
 
 
 def adam(loss: Variable, parameters: Sequence[SharedVariable]) -> list[tuple[Variable, Variable]]:
     """Adam (Kingma and Ba 2015) with its usual settings, as updates."""
-    t = aesara.shared(np.float32(0))
+    t = engine.shared(np.float32(0))
     rate = LEARNING_RATE * at.sqrt(1 - 0.999 ** (t + 1)) / (1 - 0.9 ** (t + 1))
     updates = [(t, t + 1)]
-    for p, gradient in zip(parameters, at.grad(loss, list(parameters)), strict=True):
-        m, v = (aesara.shared(np.zeros_like(p.get_value())) for _ in range(2))
+    for p, gradient in zip(parameters, engine.grad(loss, list(parameters)), strict=True):
+        m, v = (engine.shared(np.zeros_like(p.get_value())) for _ in range(2))
         m_new, v_new = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
         step = (rate * m_new / (at.sqrt(v_new) + 1e-8)).astype("float32")
         updates += [(m, m_new.astype("float32")), (v, v_new.astype("float32")), (p, p - step)]
@@ -152,6 +144,7 @@ def plot(population: Population) -> None:
 
 def main() -> None:
     """Train, estimate the population statistics, and compare four ways to predict."""
+    engine.config.floatX = "float32"
     rng = np.random.default_rng(0)
     train_series, test_series = load("TRAIN"), load("TEST")
     x, mask, speaker = at.tensor3("x"), at.matrix("mask"), at.ivector("speaker")
@@ -159,7 +152,7 @@ def main() -> None:
     scores = bn_lstm(x, mask, p) @ p["W_out"] + p["b_out"]
     log_likelihood = at.log(at.special.softmax(scores, axis=1))
     loss = -log_likelihood[at.arange(speaker.shape[0]), speaker].mean()
-    train = aesara.function([x, mask, speaker], loss, updates=adam(loss, list(p.values())))
+    train = engine.function([x, mask, speaker], loss, updates=adam(loss, list(p.values())))
 
     with tqdm(epochs(train_series, rng), total=EPOCHS * -(-len(train_series) // BATCH_SIZE)) as bar:
         for batch in bar:
@@ -170,7 +163,7 @@ def main() -> None:
     full = make_batches(test_series, TEST_BATCH_SIZE, order)
     single = make_batches(test_series, 1)
     inputs = [x, mask]
-    with_batch = aesara.function(inputs, scores)
+    with_batch = engine.function(inputs, scores)
     rows = {
         f"(a) batch statistics, batches of {TEST_BATCH_SIZE}": accuracy(with_batch, full),
         "(b) batch statistics, batches of 1": accuracy(with_batch, single),
@@ -179,14 +172,14 @@ def main() -> None:
     batches = make_batches(train_series, BATCH_SIZE, rng.permutation(len(train_series)))
     batches = [(b["x"], b["mask"]) for b in batches]
     inference_scores = get_inference_graph(inputs, scores, batches, progress=True)
-    with_population = aesara.function(inputs, inference_scores)
+    with_population = engine.function(inputs, inference_scores)
     rows["(c) population statistics of each step"] = accuracy(with_population, single)
 
     # Predicting needs no more. An InferenceGraph also gives the population, and takes another one.
     graph = InferenceGraph(inputs, scores)
     population = graph.estimate(batches)
     graph.assign(population.averaged_over_time())
-    with_averages = aesara.function(inputs, graph.outputs)
+    with_averages = engine.function(inputs, graph.outputs)
     rows["(d) population statistics averaged over time"] = accuracy(with_averages, single)
 
     print(f"\n{'test accuracy under':<48}{'%':>6}")

@@ -8,12 +8,14 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-import aesara
-import aesara.tensor as at
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+import engine
+from engine import tensor as at
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
 sys.path.insert(0, str(Path(__file__).parent.parent / "examples" / "attentive_reader"))
 
 import batches
@@ -312,7 +314,7 @@ def judge_and_batches(variant: str) -> tuple[evaluate.Judge, list[batches.Batch]
     values = parameters.init_parameters(vocabulary.size, vocabulary.n_entities, units=4, seed=3)
     varied = {name: value + 0.3 * rng.normal(size=value.shape) for name, value in values.items()}
     reader = evaluate.Judge(
-        variant, {name: aesara.shared(v.astype("float32"), name) for name, v in varied.items()}
+        variant, {name: engine.shared(v.astype("float32"), name) for name, v in varied.items()}
     )
     reader.estimate(made)
     return reader, made
@@ -326,7 +328,7 @@ def test_reversal_is_that_of_numpy_and_twice_it_is_nothing(rng, whole):
     x_, mask_ = at.ftensor3("x"), at.fmatrix("mask")
     once = model.reverse(x_, mask_, whole=whole)
     twice = model.reverse(once, mask_, whole=whole)
-    got, again = aesara.function([x_, mask_], [once, twice], on_unused_input="ignore")(x, mask)
+    got, again = engine.function([x_, mask_], [once, twice], on_unused_input="ignore")(x, mask)
     expected = x[::-1].copy() if whole else x.copy()
     for row, length in enumerate(lengths if not whole else []):
         expected[:length, row] = x[:length, row][::-1]

@@ -4,22 +4,18 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import aesara
-import aesara.tensor as at
 import numpy as np
 import pytest
-from aesara.compile.mode import Mode
-from aesara.graph.basic import Variable, io_toposort
-from aesara.graph.rewriting.utils import rewrite_graph
-from aesara.scan.op import Scan
-from aesara.tensor.elemwise import Elemwise
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
+import engine
 import growth
 import models
 from bnrewrite import InferenceGraph, export_statistics
 from bnrewrite.graph import export
+from engine import Elemwise, Mode, Scan, Variable, io_toposort, rewrite_graph
+from engine import tensor as at
 
 # All rewrites of the default mode, and nothing to compile.
 REWRITTEN = Mode("py", "fast_run")
@@ -28,7 +24,7 @@ SIZES = {growth.abreast: (5, 10, 20, 40), growth.stacked: (5, 10, 20, 40), growt
 
 def bodies(inputs: list[Variable], outputs: list[Variable]) -> list[list[str]]:
     """Compile, and list the ops inside each loop, rewritten as for a call."""
-    fgraph = aesara.function(inputs, outputs, mode=REWRITTEN).maker.fgraph
+    fgraph = engine.function(inputs, outputs, mode=REWRITTEN).maker.fgraph
     loops = [node.op for node in fgraph.apply_nodes if isinstance(node.op, Scan)]
     return [inner_ops(loop) for loop in loops]
 
@@ -57,7 +53,7 @@ def p() -> models.Parameters:
 
 def test_loop_of_the_inference_graph_is_the_one_written_by_hand(x: Variable, p: models.Parameters):
     statistics = [
-        aesara.shared(np.ones((7, n * models.UNITS), "float32")) for n in (4, 4, 4, 4, 1, 1)
+        engine.shared(np.ones((7, n * models.UNITS), "float32")) for n in (4, 4, 4, 4, 1, 1)
     ]
     (by_hand,) = bodies([x], [models.bn_lstm_by_hand(x, p, statistics)])
     (inference,) = bodies([x], [InferenceGraph([x], models.bn_lstm(x, p)).outputs])

@@ -1,13 +1,15 @@
 """What a user finds at the door: the story, the names, the version."""
 
+import pkgutil
 import pydoc
+import sys
 from importlib.metadata import version
 
 import bnrewrite
 
 
 def test_all_lists_what_is_public() -> None:
-    modules = {"estimation", "graph", "inference", "normalization", "population", "report"}
+    modules = {module.name for module in pkgutil.iter_modules(bnrewrite.__path__)}
     public = {name for name in vars(bnrewrite) if not name.startswith("_")} - modules
     assert public == set(bnrewrite.__all__)
 
@@ -20,7 +22,8 @@ def test_star_import_brings_public_names_only() -> None:
 
 def test_help_lists_every_public_name_with_its_first_line() -> None:
     text = pydoc.plain(pydoc.render_doc(bnrewrite))
-    for name in bnrewrite.__all__:
+    assert "engine = " in text
+    for name in set(bnrewrite.__all__) - {"engine"}:
         first_line = (getattr(bnrewrite, name).__doc__ or "").splitlines()[0]
         assert name in text
         assert first_line
@@ -29,3 +32,8 @@ def test_help_lists_every_public_name_with_its_first_line() -> None:
 
 def test_version_is_that_of_the_installed_package() -> None:
     assert bnrewrite.__version__ == version("bnrewrite")
+
+
+def test_engine_is_the_one_that_this_python_has() -> None:
+    assert bnrewrite.engine == ("aesara" if sys.version_info < (3, 12) else "pytensor")
+    assert bnrewrite.engine in sys.modules

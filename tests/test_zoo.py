@@ -11,17 +11,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import aesara
 import numpy as np
 import pytest
-from aesara.compile.sharedvalue import SharedVariable
-from aesara.graph.basic import Apply, Variable, ancestors, graph_inputs
-from aesara.scan.op import Scan
 from numpy.testing import assert_allclose
 
+import engine
 import oracle
 import zoo
 from bnrewrite import InferenceGraph, export_statistics, get_inference_graph
+from engine import Apply, Scan, SharedVariable, Variable, ancestors, graph_inputs
 from oracle import Array, Named
 
 
@@ -86,7 +84,7 @@ def case(request: pytest.FixtureRequest) -> Iterator[Case]:
         rebuilt = InferenceGraph(graph.inputs, [*graph.outputs, *graph.updates.values()])
         outputs = rebuilt.outputs[: len(graph.outputs)]
         updates = list(zip(graph.updates, rebuilt.outputs[len(outputs) :], strict=True))
-        evaluate = aesara.function(graph.inputs, outputs, updates=updates, on_unused_input="ignore")
+        evaluate = engine.function(graph.inputs, outputs, updates=updates, on_unused_input="ignore")
         yield Case(model, trained, graph, before, options, rebuilt, evaluate, noise)
 
 
@@ -105,9 +103,9 @@ def train(model: zoo.Model, graph: zoo.Graph, all_gradients: bool) -> None:
     cost = sum((output**2).mean() for output in graph.outputs)
     steps = [0.01 * weight for weight in weights]
     if model.differentiable and (model.quick or all_gradients):
-        steps = aesara.grad(cost, weights, disconnected_inputs="ignore")
+        steps = engine.grad(cost, weights, disconnected_inputs="ignore")
     descent = {w: w - (0.1 * step).astype(w.dtype) for w, step in zip(weights, steps, strict=True)}
-    step = aesara.function(graph.inputs, cost, updates={**graph.updates, **descent})
+    step = engine.function(graph.inputs, cost, updates={**graph.updates, **descent})
     batch = model.draw(np.random.default_rng(2), zoo.LENGTHS[0])
     step(*batch.values())
     for variable, value in values.items():
@@ -148,7 +146,7 @@ Fingerprint = tuple[str, list[tuple[Any, ...]]]
 def fingerprint(graph: zoo.Graph) -> Fingerprint:
     """Return all that the library could change: the nodes themselves, and every tag."""
     outputs = [*graph.outputs, *graph.updates.values()]
-    text = aesara.printing.debugprint(outputs, file="str", print_type=True)
+    text = engine.module.printing.debugprint(outputs, file="str", print_type=True)
     objects = [(v, v.owner, v.owner and v.owner.op, tags(v)) for v in variables(outputs)]
     return re.sub(" at 0x[0-9A-F]+", "", text), objects
 
@@ -194,7 +192,7 @@ def in_order(values: Sequence[Array]) -> list[Array]:
 def test_training_graph_computes_what_the_oracle_says(model: zoo.Model) -> None:
     with model.flags():
         graph = model.build()
-        train = aesara.function(graph.inputs, graph.outputs, updates=graph.updates)
+        train = engine.function(graph.inputs, graph.outputs, updates=graph.updates)
     batch = model.draw(np.random.default_rng(1), zoo.LONGER)
     assert_close(train(*batch.values()), model.oracle(batch).outputs)
 
@@ -280,9 +278,9 @@ def test_gradient_of_the_inference_graph_is_its_slope(exact: Case) -> None:
     exact.rebuilt.estimate(exact.batches)
     weight, value = next(iter(shared_values(exact.graph).items()))
     cost = sum((output**2).mean() for output in exact.rebuilt.outputs)
-    gradient = aesara.grad(cost, weight)
+    gradient = engine.grad(cost, weight)
     inputs = exact.graph.inputs
-    slope = aesara.function(inputs, gradient, on_unused_input="ignore")(*exact.longer.values())
+    slope = engine.function(inputs, gradient, on_unused_input="ignore")(*exact.longer.values())
     direction = np.random.default_rng(4).normal(size=value.shape)
     costs = []
     for step in (1e-5, -1e-5):

@@ -8,17 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-import aesara
-import aesara.tensor as at
 import numpy as np
-from aesara.compile.builders import OpFromGraph
-from aesara.graph.basic import Variable
-from aesara.ifelse import ifelse
-from aesara.scan.utils import until
-from aesara.tensor.random.utils import RandomStream
 
+import engine
 import oracle
 from bnrewrite import batch_normalize, mark_statistic
+from engine import OpFromGraph, Variable, ifelse, until
+from engine import tensor as at
 from oracle import EPSILON, Array, Named
 
 UNITS = 3
@@ -27,7 +23,7 @@ KEPT = {
     "name": "kept",
     "strict": True,
     "truncate_gradient": 2,
-    "mode": aesara.compile.mode.Mode("py", "fast_compile"),
+    **({"mode": engine.Mode("py", "fast_compile")} if engine.AESARA else {}),
 }
 
 Outputs = Variable | list[Variable] | tuple[list[Variable], dict[Variable, Variable]]
@@ -94,12 +90,9 @@ class Model:
 
     @contextmanager
     def flags(self) -> Iterator[None]:
-        """Give the configuration of Aesara that the model is built and compiled in."""
-        with aesara.config.change_flags(mode=self.mode, floatX=self.dtype):
-            # Aesara keeps the mode it made last, and takes FAST_COMPILE for the default one.
-            aesara.compile.mode.instantiated_default_mode = None
+        """Give the configuration of the engine that the model is built and compiled in."""
+        with engine.flags(mode=self.mode, floatX=self.dtype):
             yield
-        aesara.compile.mode.instantiated_default_mode = None
 
     def build(self) -> Graph:
         """Build a new graph."""
@@ -166,14 +159,9 @@ def in_loops(layer: Callable[..., Outputs], loops: int, x: Variable, **others: V
         outputs, updates = parts(in_loops(layer, loops - 1, x_t + state, **others))
         return [at.tanh(state + first_steps(x_t)), *outputs], updates
 
-    n_outputs = len(parts(in_loops(layer, loops - 1, x[0], **others))[0])
-    initial = at.zeros_like(first_steps(x[0]))
-    return aesara.scan(
-        step,
-        sequences=x,
-        outputs_info=[initial, *[None] * n_outputs],
-        name=f"around{loops}",
-    )
+    outputs, updates = parts(in_loops(layer, loops - 1, x[0], **others))
+    states = [at.zeros_like(first_steps(x[0])), *[None] * len(outputs)]
+    return engine.noisy_scan(step, x, states, list(updates), name=f"around{loops}")
 
 
 def first_steps(x: Variable) -> Variable:
@@ -181,7 +169,7 @@ def first_steps(x: Variable) -> Variable:
 
 
 def parameter(name: str, x: Variable) -> Variable:
-    return aesara.shared(np.asarray(getattr(oracle, name), x.dtype), name)
+    return engine.shared(np.asarray(getattr(oracle, name), x.dtype), name)
 
 
 def affine(x: Variable, name: str = "W") -> Variable:
@@ -205,7 +193,7 @@ def cell(x: Variable, h: Variable, label: str = "h") -> Variable:
 
 def scan(step: Callable[..., Any], x: Variable, **options: Any) -> Variable:
     """Loop over `x` with one state, and return the states."""
-    return aesara.scan(step, sequences=x, outputs_info=at.zeros_like(x[0]), **options)[0]
+    return engine.scan(step, sequences=x, outputs_info=at.zeros_like(x[0]), **options)
 
 
 # ---- outside loops, or in loops around them
@@ -270,9 +258,9 @@ def op_from_graph(x: Variable) -> Outputs:
     return as_op(lambda v: normalize(affine(v), "x"), x)(x)
 
 
-def as_op(function: Callable[[Variable], Variable], x: Variable) -> OpFromGraph:
+def as_op(function: Callable[[Variable], Variable], x: Variable) -> Callable[..., Any]:
     v = x.type()
-    return OpFromGraph([v], [function(v)])
+    return engine.op_of([v], [function(v)])
 
 
 def op_applied_twice(x: Variable) -> Outputs:
@@ -281,9 +269,9 @@ def op_applied_twice(x: Variable) -> Outputs:
 
 
 def noisy(x: Variable) -> Outputs:
-    noise = RandomStream(oracle.NOISE_SEED).normal(size=x.shape, dtype=x.dtype)
-    rng = noise.owner.inputs[0]
-    return [normalize(affine(x + noise), "x")], {rng: rng.default_update}
+    stream = engine.stream(oracle.NOISE_SEED)
+    moved, noise = engine.normal(stream, x.shape, x.dtype)
+    return [normalize(affine(x + noise), "x")], {stream: moved}
 
 
 # ---- one loop
@@ -301,29 +289,29 @@ def taps(x: Variable) -> Outputs:
         return [h, normalize(h**2, "y")]
 
     initial = at.zeros_like(at.stack([x[0], x[0]]))
-    return aesara.scan(
+    return engine.scan(
         step,
         sequences={"input": x, "taps": [-1, 0]},
         outputs_info=[{"initial": initial, "taps": [-2, -1]}, None],
         non_sequences=[parameter("U", x)],
         strict=True,
-    )[0]
+    )
 
 
 def counted(x: Variable, n_steps: Variable) -> Outputs:
-    return aesara.scan(lambda h: cell(x, h), outputs_info=x, n_steps=n_steps)[0]
+    return engine.scan(lambda h: cell(x, h), outputs_info=x, n_steps=n_steps)
 
 
 def mapped(x: Variable) -> Outputs:
-    return aesara.map(matrix, x)[0]
+    return engine.map(matrix, x)
 
 
 def reduced(x: Variable) -> Outputs:
-    return aesara.reduce(cell, x, at.zeros_like(x[0]))[0]
+    return engine.reduce(cell, x, at.zeros_like(x[0]))
 
 
 def folded(x: Variable) -> Outputs:
-    return [fold(cell, x, at.zeros_like(x[0]))[0] for fold in (aesara.foldl, aesara.foldr)]
+    return [fold(cell, x, at.zeros_like(x[0])) for fold in (engine.foldl, engine.foldr)]
 
 
 def backwards(x: Variable) -> Outputs:
@@ -335,7 +323,7 @@ def bounded(x: Variable, bound: Variable) -> Outputs:
         return cell(x_t, h), until(t + 2 >= bound)
 
     steps = at.arange(x.shape[0])
-    return aesara.scan(step, sequences=[steps, x], outputs_info=at.zeros_like(x[0]))[0]
+    return engine.scan(step, sequences=[steps, x], outputs_info=at.zeros_like(x[0]))
 
 
 def settling(x: Variable) -> Outputs:
@@ -346,17 +334,17 @@ def settling(x: Variable) -> Outputs:
         return [cell(x_t, h), level], until(level > 3)
 
     zero = at.zeros((), dtype=x.dtype)
-    return aesara.scan(step, sequences=x, outputs_info=[at.zeros_like(x[0]), zero])[0][0]
+    return engine.scan(step, sequences=x, outputs_info=[at.zeros_like(x[0]), zero])[0]
 
 
 def noisy_recurrent(x: Variable) -> Outputs:
-    stream = RandomStream(oracle.NOISE_SEED)
+    stream = engine.stream(oracle.NOISE_SEED)
 
-    def step(x_t: Variable, h: Variable) -> Variable:
-        return cell(x_t + stream.normal(size=x_t.shape, dtype=x.dtype), h)
+    def step(x_t: Variable, h: Variable) -> tuple[list[Variable], engine.Updates]:
+        moved, noise = engine.normal(stream, x_t.shape, x.dtype)
+        return [cell(x_t + noise, h)], {stream: moved}
 
-    h, updates = aesara.scan(step, sequences=x, outputs_info=at.zeros_like(x[0]))
-    return [h], dict(updates)
+    return engine.noisy_scan(step, x, [at.zeros_like(x[0])], [stream])
 
 
 def stacked(x: Variable) -> Outputs:
@@ -391,7 +379,7 @@ def shared_step(x: Variable) -> Outputs:
 
 def op_in_loop(x: Variable) -> Outputs:
     v, h = x[0].type(), x[0].type()
-    return scan(OpFromGraph([v, h], [cell(v, h)]), x)
+    return scan(engine.op_of([v, h], [cell(v, h)]), x)
 
 
 def loop_in_op(x: Variable) -> Outputs:
@@ -420,7 +408,7 @@ def lstm(x: Variable, mask: Variable) -> Outputs:
     recurrent, gamma, beta = (parameter(name, x) for name in ("LSTM_H", "GAMMA", "BETA"))
     a = bn(affine(x, "LSTM_X"), "input", axis=(0, 1), mask=mask)
     initial = [at.zeros_like(x[0]), at.zeros_like(x[0])]
-    return aesara.scan(step, sequences=[a, mask], outputs_info=initial, name="lstm")[0][0]
+    return engine.scan(step, sequences=[a, mask], outputs_info=initial, name="lstm")[0]
 
 
 # ---- loops in loops
@@ -429,7 +417,7 @@ def lstm(x: Variable, mask: Variable) -> Outputs:
 def attention(x: Variable, memory: Variable) -> Outputs:
     def step(x: Variable, h: Variable) -> Variable:
         query = affine(h, "V")
-        read = aesara.map(lambda m: at.tanh(normalize(m + query, "memory")) * m, memory)[0]
+        read = engine.map(lambda m: at.tanh(normalize(m + query, "memory")) * m, memory)
         return cell(x + read.mean(0), h)
 
     return scan(step, x, name="reader")
@@ -441,11 +429,11 @@ def hierarchy(x: Variable) -> Outputs:
         return [cell(words[-1], h, "sentences"), words]
 
     initial = at.zeros_like(x[0, 0])
-    return aesara.scan(step, sequences=x, outputs_info=[initial, None], name="sentences")[0]
+    return engine.scan(step, sequences=x, outputs_info=[initial, None], name="sentences")
 
 
 def nested_while(x: Variable, bound: Variable) -> Outputs:
-    return aesara.map(lambda x: bounded(x, bound), x)[0]
+    return engine.map(lambda x: bounded(x, bound), x)
 
 
 def ops_and_loops(x: Variable) -> Outputs:
@@ -453,7 +441,12 @@ def ops_and_loops(x: Variable) -> Outputs:
 
     The inner op is given its weights: Aesara cannot compile shared variables two ops deep.
     """
-    v, h, u, w = x[0].type(), x[0][0].type(), at.matrix("u", x.dtype), at.matrix("w", x.dtype)
+    v, h, u, w = (
+        x[0].type(),
+        x[0][0].type(),
+        at.matrix("u", dtype=x.dtype),
+        at.matrix("w", dtype=x.dtype),
+    )
 
     def step(x: Variable, h: Variable, u: Variable) -> Variable:
         return at.tanh(normalize(x + h @ u, "words"))
@@ -463,10 +456,10 @@ def ops_and_loops(x: Variable) -> Outputs:
 
     def sentences(x: Variable) -> list[Variable]:
         initial, weights = at.zeros_like(x[0, 0]), [parameter("U", x), parameter("V", x)]
-        return aesara.scan(inner, x, [initial, None], non_sequences=weights)[0]
+        return engine.scan(inner, x, [initial, None], non_sequences=weights)
 
     y = x.type()
-    return OpFromGraph([y], sentences(y))(x)
+    return engine.op_of([y], sentences(y))(x)
 
 
 # ---- all of them

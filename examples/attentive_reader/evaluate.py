@@ -9,22 +9,21 @@ statistics, and prints the same table as the training run did.
 from __future__ import annotations
 
 import argparse
-import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-if __name__ == "__main__":  # flags count before aesara is imported
-    os.environ.setdefault("AESARA_FLAGS", "blas__ldflags=")
+sys.path.append(str(Path(__file__).parent.parent))  # where `backend` is
 
-import aesara
 import numpy as np
 from batches import Batch, split_batch
 from data import BASELINES, Question
 from model import FAR_BELOW, Parameters, Reader, flags
 from runs import VARIANTS, Problem, Run, describe, load_problem, load_run, population_path
 
+from backend import Variable, engine
 from bnrewrite import InferenceGraph, Population
 
 EVALUATED = ("valid", "test")
@@ -61,8 +60,8 @@ class Judge:
             outputs = self.inference.outputs
         self.predict = self._compile(outputs)
 
-    def _compile(self, outputs: Sequence[aesara.Variable]) -> Predict:
-        function = aesara.function(self.inputs, outputs)
+    def _compile(self, outputs: Sequence[Variable]) -> Predict:
+        function = engine.function(self.inputs, outputs)
         return lambda batch: function(*self._arrays(batch))
 
     def _arrays(self, batch: Batch) -> list[np.ndarray]:
@@ -171,7 +170,7 @@ def _align(lines: Sequence[Sequence[str]]) -> str:
 
 def evaluate(path: Path, run: Run, problem: Problem) -> str:
     """The table of a finished run, from its files alone."""
-    parameters = {name: aesara.shared(value, name) for name, value in run.best.items()}
+    parameters = {name: engine.shared(value, name) for name, value in run.best.items()}
     judge = Judge(run.settings.variant, parameters)
     population = Population.load(population_path(path)) if judge.inference else None
     return format_table(make_rows(judge, problem, population), problem)

@@ -1,4 +1,4 @@
-"""The Attentive Reader as an Aesara graph, with the batch normalization of each variant.
+"""The Attentive Reader as a graph, with the batch normalization of each variant.
 
 Sequences are (time, batch, units). Each direction of each encoder is one named loop; what does not
 depend on the state (embeddings, input projections) is computed outside, for all steps at once.
@@ -10,13 +10,10 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
-import aesara
-import aesara.tensor as at
 import numpy as np
-from aesara.tensor.random.utils import RandomStream
-from aesara.tensor.var import TensorVariable
 from runs import Variant
 
+from backend import Noise, TensorVariable, at, engine, scan
 from bnrewrite import batch_normalize
 
 Parameters = Mapping[str, TensorVariable]
@@ -26,7 +23,7 @@ FAR_BELOW = np.float32(-1e4)  # a logit of probability zero
 def flags(quick: bool = False) -> AbstractContextManager[None]:
     """Single precision; for a quick run also cheap compilation, which makes slow functions."""
     mode = {"mode": "FAST_COMPILE"} if quick else {}
-    return aesara.config.change_flags(floatX="float32", **mode)
+    return engine.config.change_flags(floatX="float32", **mode)
 
 
 class Graph(NamedTuple):
@@ -52,19 +49,19 @@ def make_inputs() -> dict[str, TensorVariable]:
 
 
 class Reader:
-    """Builds the graph of one variant from its parameters; with a `stream`, dropout is on."""
+    """Builds the graph of one variant from its parameters; with `noise`, dropout is on."""
 
     def __init__(
         self,
         variant: Variant,
         parameters: Parameters,
         dropout: float = 0.0,
-        stream: RandomStream | None = None,
+        noise: Noise | None = None,
     ) -> None:
         self.variant = variant
         self.parameters = parameters
         self.keep = 1 - dropout
-        self.stream = stream
+        self.noise = noise
 
     def build(self) -> Graph:
         """Read passage and query, attend, answer."""
@@ -121,7 +118,7 @@ class Reader:
             if variant.lstm:
                 recurrent = batch_normalize(recurrent, gamma_h, 0, label="recurrent")
             gates = x_t + recurrent + b
-            i, f, o, g = at.split(gates, [units] * 4, 4, axis=1)
+            i, f, o, g = at.split(gates, [units] * 4, n_splits=4, axis=1)
             new_c = at.sigmoid(f) * c + at.sigmoid(i) * at.tanh(g)
             shown = new_c
             if variant.lstm:
@@ -132,9 +129,7 @@ class Reader:
 
         units = beta_c.get_value().size
         start = at.zeros((x.shape[1], units), dtype=x.dtype)
-        (states, _), _ = aesara.scan(
-            step, sequences=[inputs, mask], outputs_info=[start, start], name=name
-        )
+        states, _ = scan(step, sequences=[inputs, mask], outputs_info=[start, start], name=name)
         return states
 
     def attend(self, y: TensorVariable, u: TensorVariable, mask: TensorVariable) -> TensorVariable:
@@ -175,10 +170,10 @@ class Reader:
         return batch_normalize(x, gamma, beta, axis=axis, mask=mask, label=label or name)
 
     def dropout(self, x: TensorVariable) -> TensorVariable:
-        """Zero random elements and scale the others up; nothing without a stream."""
-        if self.stream is None or self.keep == 1:
+        """Zero random elements and scale the others up; nothing without noise."""
+        if self.noise is None or self.keep == 1:
             return x
-        kept = at.lt(self.stream.uniform(size=x.shape, dtype=x.dtype), self.keep)
+        kept = at.lt(self.noise.uniform(x.shape, x.dtype), self.keep)
         return x * kept / self.keep
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import aesara
-import aesara.tensor as at
 import numpy as np
-from aesara.compile.sharedvalue import SharedVariable
-from aesara.tensor.var import TensorVariable
+
+from backend import SharedVariable, TensorVariable, at, engine
 
 ENCODERS = ("passage_forward", "passage_backward", "query_forward", "query_backward")
 NORMALIZED = ("embedding", "attention.y", "attention.u", "output.r", "output.u")
@@ -64,15 +62,15 @@ def adam(
     decay: tuple[float, float] = (0.9, 0.999),
 ) -> tuple[list[Update], dict[str, SharedVariable]]:
     """The updates of Adam (Kingma and Ba 2015), and its state by name."""
-    step = aesara.shared(np.float32(0), "step")
+    step = engine.shared(np.float32(0), "step")
     state = {"step": step}
     now = step + np.float32(1)
     rate = learning_rate * at.sqrt(1 - decay[1] ** now) / (1 - decay[0] ** now)
     updates: list[Update] = [(step, now)]
     for parameter, gradient in zip(parameters, gradients, strict=True):
         zeros = np.zeros_like(parameter.get_value())
-        mean = aesara.shared(zeros, f"{parameter.name}.mean")
-        square = aesara.shared(zeros, f"{parameter.name}.square")
+        mean = engine.shared(zeros, f"{parameter.name}.mean")
+        square = engine.shared(zeros, f"{parameter.name}.square")
         new_mean = mean * decay[0] + gradient * (1 - decay[0])
         new_square = square * decay[1] + at.square(gradient) * (1 - decay[1])
         new = parameter - rate * new_mean / (at.sqrt(new_square) + 1e-8)

@@ -7,19 +7,14 @@ under batch and under population statistics, and draws pictures.
 from __future__ import annotations
 
 import argparse
-import os
+import sys
 import time
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
-if __name__ == "__main__":  # flags count before aesara is imported
-    os.environ.setdefault("AESARA_FLAGS", "blas__ldflags=")
+sys.path.append(str(Path(__file__).parent.parent))  # where `backend` is
 
-import aesara
-import aesara.tensor as at
 import numpy as np
-from aesara.graph.basic import graph_inputs
-from aesara.tensor.random.utils import RandomStream
 from batches import Batch
 from evaluate import Judge, format_table, make_rows, score
 from model import Reader, flags
@@ -39,6 +34,8 @@ from runs import (
 )
 from tqdm import tqdm
 
+from backend import Noise, at, engine, graph_inputs
+
 QUICK = {"units": 8, "batch_size": 16, "epochs": 2, "estimate_batches": 4}
 
 
@@ -48,23 +45,23 @@ class Trainer:
     def __init__(self, run: Run) -> None:
         settings = run.settings
         self.seed = settings.seed
-        self.parameters = {name: aesara.shared(v, name) for name, v in run.parameters.items()}
-        self.stream = RandomStream(settings.seed)
+        self.parameters = {name: engine.shared(v, name) for name, v in run.parameters.items()}
+        self.noise = Noise(settings.seed)
         variant = VARIANTS[settings.variant]
-        graph = Reader(variant, self.parameters, settings.dropout, self.stream).build()
+        graph = Reader(variant, self.parameters, settings.dropout, self.noise).build()
         trained = [p for p in self.parameters.values() if p in graph_inputs([graph.loss])]
-        gradients = clip_by_norm(aesara.grad(graph.loss, trained), settings.clip)
+        gradients = clip_by_norm(engine.grad(graph.loss, trained), settings.clip)
         updates, self.optimizer = adam(trained, gradients, settings.learning_rate)
         for name, value in run.optimizer.items():
             self.optimizer[name].set_value(value)
         right = at.eq(graph.scores.argmax(axis=1), graph.inputs["answer"]).sum()
-        self.step = aesara.function(
-            list(graph.inputs.values()), [graph.loss, right], updates=updates
+        self.step = engine.function(
+            list(graph.inputs.values()), [graph.loss, right], updates=updates + self.noise.updates
         )
 
     def train(self, batches: list[Batch], epoch: int) -> dict[str, float]:
         """One epoch; its dropout depends on the seed and the epoch only."""
-        self.stream.seed([self.seed, epoch])
+        self.noise.seed([self.seed, epoch])
         loss = right = seen = 0.0
         bar = tqdm(batches, desc=f"epoch {epoch + 1}", leave=False)
         for n_done, batch in enumerate(bar, start=1):

@@ -1,4 +1,4 @@
-"""Inference graphs for batch-normalized Aesara models, with their batch statistics in loops.
+"""Inference graphs for batch-normalized models in PyTensor and Aesara, statistics in loops too.
 
 Batch normalization trains on statistics of the batch at hand, and must predict with statistics of
 the population. In a recurrent model the batch statistics are computed inside loops (`Scan`), whose
@@ -17,21 +17,25 @@ bodies nobody outside can reach. This library reaches in.
 `get_inference_graph` does all of it in one call:
 
     outputs = get_inference_graph(inputs, batch_outputs, estimation_batches)
-    predict = aesara.function(inputs, outputs)
+    predict = pytensor.function(inputs, outputs)
 
 `InferenceGraph` is for more: to estimate again after more training without compiling again, to
 check that no batch statistic is left (`verify`), to save and load the population, or to estimate in
 many processes. `export_statistics`, `estimate_population` and `replace_statistics` are the passes
 alone.
 
-Import this library before you build loops and compile functions: Aesara would lose marks
-otherwise. Whatever can't be rewritten raises, and names the loop, the cause and the way out.
+Import this library before you build loops and compile functions: marks could be lost otherwise.
+Whatever can't be rewritten raises, and names the loop, the cause and the way out.
+
+`engine` says which one this is: ``"pytensor"`` on Python 3.12 and later, ``"aesara"`` before.
 """
 
 from importlib.metadata import version as _version
 
+from bnrewrite.cautions import LostTags as LostTags
 from bnrewrite.estimation.estimator import estimate_population as estimate_population
 from bnrewrite.estimation.shards import ShardError as ShardError
+from bnrewrite.graph.engine import NAME as engine
 from bnrewrite.graph.export import export_statistics as export_statistics
 from bnrewrite.graph.hooks import install as _install
 from bnrewrite.graph.marking import mark_moments as mark_moments
@@ -46,10 +50,12 @@ from bnrewrite.report.plots import plot_population as plot_population
 
 __all__ = [
     "InferenceGraph",
+    "LostTags",
     "Population",
     "ShardError",
     "Statistic",
     "batch_normalize",
+    "engine",
     "estimate_population",
     "export_statistics",
     "get_inference_graph",

@@ -56,12 +56,12 @@ def get_inference_graph(
 
     Examples
     --------
-    >>> import aesara, aesara.tensor as at, numpy as np
+    >>> import pytensor, pytensor.tensor as pt, numpy as np
     >>> from bnrewrite import get_inference_graph, mark_statistic
-    >>> x = at.dmatrix("x")
+    >>> x = pt.dmatrix("x")
     >>> y = x - mark_statistic(x.mean(axis=0), "mean")
     >>> y = get_inference_graph([x], y, [{"x": np.zeros((2, 1))}, {"x": np.ones((3, 1))}])
-    >>> aesara.function([x], y, mode="FAST_COMPILE")(np.ones((1, 1)))
+    >>> pytensor.function([x], y, mode="FAST_COMPILE")(np.ones((1, 1)))
     array([[0.5]])
     """
     graph = InferenceGraph(inputs, batch_outputs, mode=mode)
@@ -103,15 +103,15 @@ class InferenceGraph(Estimates):
     TypeError
         If an input or output is not a variable, or a statistic not a floating-point tensor.
     RuntimeError
-        If Aesara has compiled a nested loop in place, so that marks may be gone.
+        If the engine has compiled a nested loop in place, so that marks may be gone.
 
     Examples
     --------
-    >>> import aesara, aesara.tensor as at, numpy as np
+    >>> import pytensor, pytensor.tensor as pt, numpy as np
     >>> from bnrewrite import InferenceGraph, mark_statistic
-    >>> x = at.dmatrix("x")
+    >>> x = pt.dmatrix("x")
     >>> graph = InferenceGraph([x], x - mark_statistic(x.mean(axis=0), "mean"))
-    >>> predict = aesara.function([x], graph.outputs, mode="FAST_COMPILE")
+    >>> predict = pytensor.function([x], graph.outputs, mode="FAST_COMPILE")
     >>> population = graph.estimate([{"x": np.zeros((2, 1))}, {"x": np.ones((3, 1))}])
     >>> predict(np.ones((1, 1)))
     array([[0.5]])

@@ -32,7 +32,7 @@ def batch_normalize(
 
     ``gamma * (x - mean) / sqrt(variance + epsilon) + beta`` (Ioffe and Szegedy 2015, algorithm 1),
     computed as ``x * scale + shift``: in an inference graph scale and shift do not depend on the
-    data, so Aesara takes them out of the loop.
+    data, so the engine takes them out of the loop.
 
     Parameters
     ----------
@@ -68,9 +68,9 @@ def batch_normalize(
 
     Examples
     --------
-    >>> import aesara.tensor as at
+    >>> import pytensor.tensor as pt
     >>> from bnrewrite import batch_normalize
-    >>> y = batch_normalize(at.matrix("x"), gamma=0.1, beta=0.0, label="hidden")
+    >>> y = batch_normalize(pt.matrix("x"), gamma=0.1, beta=0.0, label="hidden")
     """
     x = at.as_tensor_variable(x)
     if not x.dtype.startswith("float"):
@@ -136,7 +136,7 @@ def _align(value: Any, axes: tuple[int, ...], x: Variable) -> Variable:
 def _insert_axes(value: Variable, axes: tuple[int, ...]) -> Variable:
     """Give `value` axes of size 1 at `axes`.
 
-    By a DimShuffle: `at.expand_dims` makes a Reshape, which Aesara does not take out of loops.
+    By a DimShuffle: `at.expand_dims` makes a Reshape, which the engine does not take out of loops.
     """
     kept = iter(range(value.ndim))
     order = ["x" if a in axes else next(kept) for a in range(value.ndim + len(axes))]

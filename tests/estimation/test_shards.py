@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import aesara
-import aesara.tensor as at
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+import engine
 from bnrewrite import InferenceGraph, Population, ShardError, batch_normalize, mark_statistic
+from engine import tensor as at
 from shards import broken, noise_free_batches
 
 # Dask leaves sockets to the garbage collector.
@@ -29,7 +29,7 @@ SHARDS = [partial(noise_free_batches, lengths) for lengths in LENGTHS]
 
 def build() -> InferenceGraph:
     x = at.dtensor3("x")
-    y, _ = aesara.scan(lambda x_t: batch_normalize(x_t, 1.0, 0.0, label="bn"), sequences=[x])
+    y = engine.scan(lambda x_t: batch_normalize(x_t, 1.0, 0.0, label="bn"), sequences=[x])
     return InferenceGraph([x], y)
 
 
@@ -107,7 +107,7 @@ def test_shards_that_all_fail_say_so(graph: InferenceGraph, pool: Executor) -> N
 
 def test_each_shard_draws_noise_of_its_own(pool: Executor) -> None:
     x = at.dmatrix("x")
-    noise = at.random.RandomStream(1).normal(size=x.shape)
+    _, noise = engine.normal(engine.stream(1), x.shape)
     graph = InferenceGraph([x], x - mark_statistic((x + noise).mean(axis=0), "mean"))
     batches = partial(noise_free_batches, (3,), 1)
     one, same, two = (graph.estimate_shards([batches] * n, pool) for n in (1, 1, 2))

@@ -4,17 +4,14 @@ are right."""
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import aesara
-import aesara.tensor as at
 import numpy as np
 import pytest
-from aesara.compile.builders import OpFromGraph
-from aesara.gradient import Lop, Rop, grad, hessian, jacobian, subgraph_grad
-from aesara.graph.basic import Variable
-from aesara.ifelse import ifelse
 from numpy.testing import assert_allclose
 
+import engine
 from bnrewrite import InferenceGraph, batch_normalize, mark_statistic
+from engine import Lop, OpFromGraph, Rop, Variable, grad, hessian, ifelse, jacobian, subgraph_grad
+from engine import tensor as at
 
 WEIGHT = np.linspace(0.5, 1.5, 2)
 # Of a cost of a weight, with the outputs that it comes from.
@@ -47,12 +44,12 @@ def in_loops(
         return at.tanh(inner + state[0]) if state else inner
 
     initial = [at.zeros_like(x[0])] if recurrent else None
-    return aesara.scan(step, [x], initial, name=names[0])[0]
+    return engine.scan(step, [x], initial, name=names[0])
 
 
 def model(depth: int, recurrent: bool) -> tuple[Variable, Variable, Variable]:
     x = at.TensorType("float64", (None,) * (depth + 2))("x")
-    w = aesara.shared(WEIGHT, "w")
+    w = engine.shared(WEIGHT, "w")
     names = ("encoder", "words")[:depth]
     return x, w, in_loops(lambda v: normalize(v * w), x, names, recurrent)
 
@@ -92,7 +89,7 @@ def test_derivative_inside_of_a_loop_is_refused(depth: int) -> None:
 def test_derivative_through_an_op_with_a_graph_inside_is_refused(kind: str, depth: int) -> None:
     v, u = at.dmatrix(), at.dvector()
     op = OpFromGraph([v, u], [normalize(v * u)])
-    x, w = at.TensorType("float64", (None,) * (depth + 2))("x"), aesara.shared(WEIGHT, "w")
+    x, w = at.TensorType("float64", (None,) * (depth + 2))("x"), engine.shared(WEIGHT, "w")
     y = in_loops(lambda a: op(a, w), x, ["encoder"][:depth], recurrent=False)
     with pytest.raises(ValueError, match="derivative of the training graph"):
         InferenceGraph([x], DERIVATIVES[kind]((y**2).sum(), y, w))
@@ -100,7 +97,7 @@ def test_derivative_through_an_op_with_a_graph_inside_is_refused(kind: str, dept
 
 @pytest.mark.parametrize("depth", [0, 1])
 def test_derivative_through_a_branch_is_refused(depth: int) -> None:
-    x, w = at.TensorType("float64", (None,) * (depth + 2))("x"), aesara.shared(WEIGHT, "w")
+    x, w = at.TensorType("float64", (None,) * (depth + 2))("x"), engine.shared(WEIGHT, "w")
 
     def branches(v: Variable) -> Variable:
         return ifelse(at.gt(v.sum(), 0), normalize(v * w), v * w)
@@ -114,21 +111,21 @@ def test_derivative_through_a_branch_is_refused(depth: int) -> None:
 def test_derivative_that_goes_through_no_statistic_is_refused_if_a_loop_takes_it_backwards(
     recurrent: bool,
 ) -> None:
-    x, w = at.dtensor3("x"), aesara.shared(WEIGHT, "w")
+    x, w = at.dtensor3("x"), engine.shared(WEIGHT, "w")
     y = in_loops(lambda v: normalize(v) * w, x, ["encoder"], recurrent)
     with pytest.raises(ValueError, match=r"'encoder': .*derivative of the training graph"):
         InferenceGraph([x], grad(y.sum(), w))
 
 
 def test_derivative_that_goes_through_no_statistic_is_right_outside_of_loops() -> None:
-    x, w = at.dmatrix("x"), aesara.shared(WEIGHT, "w")
+    x, w = at.dmatrix("x"), engine.shared(WEIGHT, "w")
     graph = InferenceGraph([x], grad((normalize(x) * w).sum(), w))
     rng = np.random.default_rng(0)
     batches, batch = [rng.normal(size=(n, 2)) for n in (3, 5)], rng.normal(size=(4, 2))
     graph.estimate([(b,) for b in batches])
     mean, variance = (np.mean([f(b, axis=0) for b in batches], axis=0) for f in (np.mean, np.var))
     truth = ((batch - mean) / np.sqrt(variance + 0.1)).sum(axis=0)
-    assert_allclose(aesara.function([x], graph.outputs)(batch), truth)
+    assert_allclose(engine.function([x], graph.outputs)(batch), truth)
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2])
@@ -142,15 +139,15 @@ def test_training_cost_may_be_among_the_outputs_and_its_gradient_not(depth: int)
 
 def test_gradient_of_a_loop_without_statistics_is_no_derivative_of_one() -> None:
     x, v = at.dtensor3("x"), at.dtensor3("v")
-    u = aesara.shared(WEIGHT, "u")
+    u = engine.shared(WEIGHT, "u")
     plain = in_loops(lambda a: a * u, v, ["plain"], recurrent=True)
     y = in_loops(normalize, x, ["encoder"], recurrent=True)
     graph = InferenceGraph([x, v], [y, grad(plain.sum(), u)])
     rng = np.random.default_rng(0)
     values = rng.normal(size=(3, 4, 2)), rng.normal(size=(3, 4, 2))
     graph.estimate([values])
-    computed = aesara.function([x, v], graph.outputs)(*values)
-    expected = aesara.function([x, v], [y, grad(plain.sum(), u)])(*values)
+    computed = engine.function([x, v], graph.outputs)(*values)
+    expected = engine.function([x, v], [y, grad(plain.sum(), u)])(*values)
     for a, b in zip(computed, expected, strict=True):
         assert_allclose(a, b)
 
@@ -169,7 +166,7 @@ def test_loop_is_not_refused_for_its_name(name: str, depth: int) -> None:
 
 @pytest.mark.parametrize(("depth", "recurrent"), [(0, False), (1, False), (1, True), (2, True)])
 def test_derivatives_of_the_inference_graph_are_its_slopes(depth: int, recurrent: bool) -> None:
-    x, w = at.TensorType("float64", (None,) * (depth + 2))("x"), aesara.shared(WEIGHT, "w")
+    x, w = at.TensorType("float64", (None,) * (depth + 2))("x"), engine.shared(WEIGHT, "w")
 
     def body(v: Variable) -> Variable:
         return batch_normalize(v * w, 0.5, 0.1, label="h")
@@ -181,7 +178,7 @@ def test_derivatives_of_the_inference_graph_are_its_slopes(depth: int, recurrent
     graph.estimate([(rng.normal(size=shape),) for shape in shapes])
     cost = (at.square(graph.outputs) * (1 + graph.outputs)).sum()
     slope = grad(cost, w)
-    cost_of, slope_of = (aesara.function([x], v) for v in (cost, slope))
+    cost_of, slope_of = (engine.function([x], v) for v in (cost, slope))
     batch = rng.normal(size=shapes[1])
 
     def slopes(function: Any) -> Any:
@@ -197,19 +194,19 @@ def test_derivatives_of_the_inference_graph_are_its_slopes(depth: int, recurrent
 
     assert_allclose(slope_of(batch), slopes(cost_of), rtol=1e-6)
     if not recurrent:  # Aesara's second derivatives of recurrent loops are wrong, marks or none
-        curvature = aesara.function([x], grad(slope[0], w))
+        curvature = engine.function([x], grad(slope[0], w))
         assert_allclose(curvature(batch), slopes(slope_of)[:, 0], rtol=1e-6)
 
 
 def test_second_derivative_of_a_recurrent_loop_is_that_of_the_loop_written_by_hand() -> None:
-    x, w = at.dtensor3("x"), aesara.shared(WEIGHT, "w")
-    statistics = [aesara.shared(np.zeros((1, 2)), name) for name in ("mean", "variance")]
+    x, w = at.dtensor3("x"), engine.shared(WEIGHT, "w")
+    statistics = [engine.shared(np.zeros((1, 2)), name) for name in ("mean", "variance")]
 
     def by_hand(x_t: Variable, mean: Variable, variance: Variable, h: Variable) -> Variable:
         return at.tanh((x_t * w - mean) / at.sqrt(variance + 0.1) + h)
 
     def second(y: Variable) -> Any:
-        return aesara.function([x], grad(grad((y**3).sum(), w)[0], w))
+        return engine.function([x], grad(grad((y**3).sum(), w)[0], w))
 
     y = in_loops(lambda v: normalize(v * w), x, ["encoder"], recurrent=True)
     graph = InferenceGraph([x], y)
@@ -217,5 +214,5 @@ def test_second_derivative_of_a_recurrent_loop_is_that_of_the_loop_written_by_ha
     population = graph.estimate([(batch,)])
     for shared, value in zip(statistics, population.values(), strict=True):
         shared.set_value(value)
-    z, _ = aesara.scan(by_hand, [x, *statistics], [at.zeros_like(x[0])])
+    z = engine.scan(by_hand, [x, *statistics], [at.zeros_like(x[0])])
     assert_allclose(second(graph.outputs)(batch), second(z)(batch))

@@ -1,13 +1,13 @@
 """The op that gives a loop its population values: what it computes, and its derivatives."""
 
-import aesara
-import aesara.tensor as at
 import numpy as np
 import pytest
-from aesara.gradient import verify_grad
 from numpy.testing import assert_allclose, assert_array_equal
 
+import engine
 from bnrewrite.graph.hold import hold_last_step
+from engine import tensor as at
+from engine import verify_grad
 
 VALUES = np.random.default_rng(0).normal(size=(3, 2))
 
@@ -16,7 +16,7 @@ VALUES = np.random.default_rng(0).normal(size=(3, 2))
 def test_last_step_is_repeated_as_often_as_needed(n_steps: int) -> None:
     values, n = at.dmatrix("values"), at.lscalar("n")
     held = hold_last_step(values, n)
-    value, length = aesara.function([values, n], [held, held.shape[0]])(VALUES, n_steps)
+    value, length = engine.function([values, n], [held, held.shape[0]])(VALUES, n_steps)
     assert_array_equal(value, VALUES[[0, 1, 2, 2, 2][:n_steps]])
     assert length == n_steps
 
@@ -28,8 +28,8 @@ def test_gradients_of_repeated_steps_add_up(n_steps: int) -> None:
 
 def test_derivative_along_a_direction_is_held_too() -> None:
     values, direction = at.dmatrix("values"), at.dmatrix("direction")
-    derivative = aesara.gradient.Rop(hold_last_step(values, 5), values, direction)
-    computed = aesara.function([values, direction], derivative, on_unused_input="ignore")
+    derivative = engine.Rop(hold_last_step(values, 5), values, direction)
+    computed = engine.function([values, direction], derivative, on_unused_input="ignore")
     assert_allclose(computed(VALUES, VALUES + 1), (VALUES + 1)[[0, 1, 2, 2, 2]])
 
 
@@ -41,7 +41,7 @@ def test_static_shape_is_kept_but_for_time() -> None:
 
 
 def test_value_that_is_changed_later_does_not_change_the_result() -> None:
-    shared = aesara.shared(VALUES.copy())
-    held = aesara.function([], hold_last_step(shared, 2))()
+    shared = engine.shared(VALUES.copy())
+    held = engine.function([], hold_last_step(shared, 2))()
     shared.set_value(VALUES + 1)
     assert_array_equal(held, VALUES[:2])

@@ -4,17 +4,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-import aesara
-import aesara.tensor as at
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
+import engine
 from bnrewrite import InferenceGraph, Population, batch_normalize, mark_moments, mark_statistic
 from bnrewrite.population.tallies import POOLINGS, Tallies
 from bnrewrite.population.tally import Reading
+from engine import tensor as at
 
 quick = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 
@@ -28,7 +28,7 @@ def looped(depth: int) -> InferenceGraph:
         return batch_normalize(x_t, 1.0, 0.0, mask=m_t, label="bn")
 
     for _ in range(depth):
-        body = (lambda inner: lambda *v: aesara.scan(inner, v, name="loop")[0])(body)
+        body = (lambda inner: lambda *v: engine.scan(inner, v, name="loop"))(body)
     return InferenceGraph([x, mask], body(x, mask))
 
 

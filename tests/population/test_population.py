@@ -4,18 +4,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-import aesara
-import aesara.tensor as at
 import numpy as np
 import pytest
-from aesara.scan.utils import until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
+import engine
 from bnrewrite import InferenceGraph, Population, batch_normalize, mark_moments, mark_statistic
 from bnrewrite.population.tallies import Tallies
 from bnrewrite.population.tally import Reading
+from engine import tensor as at
+from engine import until
 
 POOLINGS = ["edge", "reached", "moments"]
 quick = settings(max_examples=60, deadline=None, derandomize=True, database=None)
@@ -184,7 +184,7 @@ def masked() -> InferenceGraph:
     def step(x_t: Any, m_t: Any) -> Any:
         return batch_normalize(x_t, 1.0, 0.0, mask=m_t, label="bn")
 
-    y, _ = aesara.scan(step, sequences=[x, mask], name="loop")
+    y = engine.scan(step, sequences=[x, mask], name="loop")
     return InferenceGraph([x, mask], y)
 
 
@@ -245,7 +245,7 @@ def test_moments_are_exact_at_any_depth(depth: int) -> None:
         return batch_normalize(x_t, 1.0, 0.0, label="bn")
 
     for _ in range(depth):
-        body = (lambda inner: lambda x_t: aesara.scan(inner, sequences=[x_t])[0])(body)
+        body = (lambda inner: lambda x_t: engine.scan(inner, sequences=[x_t]))(body)
     graph = InferenceGraph([x], body(x))
     rng = np.random.default_rng(0)
     whole = rng.normal(1, 2, size=(3,) * depth + (9, 2))
@@ -339,9 +339,9 @@ def test_steps_that_an_inner_while_loop_did_not_take_do_not_count(pooling: Any) 
 
     def outer(x_s: Any, last_s: Any) -> Any:
         steps = at.arange(x_s.shape[0])
-        return aesara.scan(inner, [x_s, steps], non_sequences=[last_s], name="inner")[0][-1]
+        return engine.scan(inner, [x_s, steps], non_sequences=[last_s], name="inner")[-1]
 
-    y, _ = aesara.scan(outer, [x, last], name="outer")
+    y = engine.scan(outer, [x, last], name="outer")
     graph = InferenceGraph([x, last], y)
     rng = np.random.default_rng(0)
     lasts = [np.array([2, 0, 3]), np.array([1, 3, 3])]

@@ -3,13 +3,13 @@
 import re
 from typing import Any
 
-import aesara
-import aesara.tensor as at
 import numpy as np
 import pytest
-from aesara.graph.basic import Variable
 
+import engine
 from bnrewrite import InferenceGraph, batch_normalize, mark_statistic
+from engine import Variable
+from engine import tensor as at
 
 RNG = np.random.default_rng(0)
 
@@ -18,7 +18,7 @@ def rnn(x: Variable, mask: Variable, normalize: Any) -> Variable:
     def step(x_t: Variable, m_t: Variable, h: Variable) -> Variable:
         return at.switch(m_t[:, None] > 0, at.tanh(normalize(x_t + h)), h)
 
-    return aesara.scan(step, [x, mask], at.zeros_like(x[0]), name="rnn")[0][-1]
+    return engine.scan(step, [x, mask], at.zeros_like(x[0]), name="rnn")[-1]
 
 
 def marked(x: Variable) -> Variable:
@@ -60,7 +60,7 @@ def test_right_graph_is_checked_at_the_longest_length_seen_and_beyond(
 
 def test_axis_of_the_examples_is_found_if_there_is_one_candidate() -> None:
     x, y = at.dtensor3("x"), at.lvector("y")
-    z, _ = aesara.scan(marked, [x])
+    z = engine.scan(marked, [x])
     graph = InferenceGraph([x, y], z[-1] + y[:, None])
     values = (RNG.normal(size=(2, 5, 3)), np.arange(5))
     graph.estimate([values])
@@ -129,8 +129,8 @@ def test_outputs_without_examples_can_not_be_checked() -> None:
 
 def test_graph_that_does_not_run_longer_is_refused() -> None:
     x = at.dtensor3("x")
-    weights = aesara.shared(np.ones((7, 1, 1)))
-    y, _ = aesara.scan(lambda x_t: x_t - mark_statistic(x_t.mean(axis=0), "mean"), [x])
+    weights = engine.shared(np.ones((7, 1, 1)), shape=(None, 1, 1))
+    y = engine.scan(lambda x_t: x_t - mark_statistic(x_t.mean(axis=0), "mean"), [x])
     positions = at.concatenate([weights, weights[:1] * 0])[: x.shape[0]]
     graph = InferenceGraph([x], y * positions)
     graph.estimate([(batch(7)["x"],)])
@@ -145,7 +145,7 @@ def test_graph_that_does_not_run_longer_is_refused() -> None:
 
 def test_both_time_axes_of_nested_loops_are_made_longer() -> None:
     x = at.dtensor4("x")
-    y, _ = aesara.scan(lambda x_s: aesara.scan(marked, [x_s])[0], [x])
+    y = engine.scan(lambda x_s: engine.scan(marked, [x_s]), [x])
     graph = InferenceGraph([x], y)
     values = RNG.normal(size=(2, 4, 5, 3))
     graph.estimate([(values,), (RNG.normal(size=(6, 7, 5, 3)),)])
@@ -157,8 +157,13 @@ def test_both_time_axes_of_nested_loops_are_made_longer() -> None:
 
 def test_noise_is_no_difference_between_examples() -> None:
     x = at.dtensor3("x")
-    noise = at.random.RandomStream(0)
-    y, updates = aesara.scan(lambda x_t: marked(x_t) + noise.normal(size=x_t.shape), [x])
+    stream = engine.stream(0)
+
+    def step(x_t: Variable) -> tuple[list[Variable], engine.Updates]:
+        moved, noise = engine.normal(stream, x_t.shape)
+        return [marked(x_t) + noise], {stream: moved}
+
+    (y,), updates = engine.noisy_scan(step, x, [None], [stream])
     graph = InferenceGraph([x], [y, *updates.values()])
     values = batch(4)["x"]
     graph.estimate([(values,)])
@@ -182,10 +187,10 @@ def test_gap_is_that_of_the_outputs(
         "output", "shape", "rms with batch", "rms difference", "relative", "greatest",
     ]  # fmt: skip
     x, mask = at.dtensor3("x"), at.dmatrix("mask")
-    batch_output = aesara.function([x, mask], rnn(x, mask, marked))(*values.values())
+    batch_output = engine.function([x, mask], rnn(x, mask, marked))(*values.values())
     rms = np.sqrt(np.mean(batch_output**2))
     assert y.split()[:5] == ["y", "5", "x", "3", f"{rms:.4g}"]
-    inference_output = aesara.function(right._inputs, right.outputs[0])(*values.values())
+    inference_output = engine.function(right._inputs, right.outputs[0])(*values.values())
     difference = np.abs(batch_output - inference_output)
     gap = np.sqrt(np.mean(difference**2))
     assert gap > 0.01

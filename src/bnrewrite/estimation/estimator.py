@@ -22,7 +22,7 @@ from bnrewrite.estimation.readings import read, sources
 from bnrewrite.graph.engine import (
     Out,
     Variable,
-    function,
+    function_without_updates,
     graph_inputs,
     shared,
 )
@@ -99,13 +99,8 @@ class Estimator:
         self._variances = {m.name: v.name for m, v in exported.variance_of.items()}
         streams = [v for v in graph_inputs(outputs) if is_random_stream(v)]
         self._streams = [(v, shared(v.get_value(), name=v.name)) for v in streams]
-        self._function = function(
-            self._inputs,
-            [Out(v, borrow=True) for v in outputs],
-            givens=dict(self._streams),
-            no_default_updates=True,
-            on_unused_input="ignore",
-            mode=mode,
+        self._function = function_without_updates(
+            self._inputs, [Out(v, borrow=True) for v in outputs], self._streams, mode
         )
 
     def estimate(

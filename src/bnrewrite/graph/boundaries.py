@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from bnrewrite.graph.engine import Apply, OpFromGraph, Scan, Variable
+from bnrewrite.graph.engine import Apply, OpFromGraph, Scan, Variable, inner_graph
 
 
 class OpBoundary:
@@ -20,6 +20,8 @@ class OpBoundary:
     ----------
     node : Apply
         The node with an inner graph.
+    inner_inputs, inner_outputs : sequence of Variable
+        Of this graph.
     always_inside : list of Variable
         What is computed inside whichever outputs are needed.
     always_outside : list of Variable
@@ -28,12 +30,13 @@ class OpBoundary:
 
     def __init__(self, node: Apply) -> None:
         self.node = node
+        self.inner_inputs, self.inner_outputs = inner_graph(node)
         self.always_inside: list[Variable] = []
         self.always_outside: list[Variable] = []
 
     @cached_property
     def _index(self) -> dict[Variable, int]:
-        return {v: i for i, v in enumerate(self.node.op.inner_inputs)}
+        return {v: i for i, v in enumerate(self.inner_inputs)}
 
     def is_input(self, variable: Variable) -> bool:
         """Whether `variable` is an input of the inner graph."""
@@ -41,7 +44,7 @@ class OpBoundary:
 
     def inside(self, output: Variable) -> list[Variable]:
         """What the inner graph returns for an output of the node."""
-        return [self.node.op.inner_outputs[output.index]]
+        return [self.inner_outputs[output.index]]
 
     def outside(self, output: Variable) -> list[Variable]:
         """What an output of the node is computed from, besides what is inside."""
@@ -65,14 +68,14 @@ class LoopBoundary(OpBoundary):
 
     def __init__(self, node: Apply) -> None:
         super().__init__(node)
-        self.always_inside = list(node.op.inner_outputs[-1:]) if is_while_loop(node) else []
+        self.always_inside = list(self.inner_outputs[-1:]) if is_while_loop(node) else []
         self.always_outside = [node.inputs[0]]
         self._maps = node.op.get_oinp_iinp_iout_oout_mappings()
 
     def inside(self, output: Variable) -> list[Variable]:
         """What the body returns for an output of the loop."""
         indices = self._maps["inner_out_from_outer_out"][output.index]
-        return [self.node.op.inner_outputs[i] for i in indices]
+        return [self.inner_outputs[i] for i in indices]
 
     def outside(self, output: Variable) -> list[Variable]:
         """What an output of the loop is started from."""
@@ -91,7 +94,7 @@ class LoopBoundary(OpBoundary):
 
     @cached_property
     def _unchanging(self) -> set[Variable]:
-        return set(self.node.op.inner_non_seqs(self.node.op.inner_inputs))
+        return set(self.node.op.inner_non_seqs(self.inner_inputs))
 
 
 def boundary_of(node: Apply) -> OpBoundary | None:

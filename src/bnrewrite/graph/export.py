@@ -64,9 +64,9 @@ def export_statistics(outputs: Variable | Sequence[Variable]) -> Exported:
 
     Examples
     --------
-    >>> import aesara.tensor as at
+    >>> import pytensor.tensor as pt
     >>> from bnrewrite import export_statistics, mark_statistic
-    >>> x = at.matrix("x")
+    >>> x = pt.matrix("x")
     >>> exported = export_statistics(x - mark_statistic(x.mean(axis=0), "mean"))
     >>> [statistic.name for statistic in exported]
     ['mean']
@@ -116,10 +116,11 @@ def _export_from_op(
     inside: Scope, inputs: list[Variable], needed: set[Variable]
 ) -> tuple[Memo, _Exports, _Lengths]:
     """Put what is inside an `OpFromGraph` in its place."""
-    node = inside.path[-1]
-    memo = dict(zip(node.op.inner_inputs, inputs, strict=True))
+    node, boundary = inside.path[-1], inside.boundary
+    assert boundary is not None
+    memo = dict(zip(boundary.inner_inputs, inputs, strict=True))
     exports, lengths = _export(inside, memo)
-    inner = zip(node.outputs, node.op.inner_outputs, strict=False)
+    inner = zip(node.outputs, boundary.inner_outputs, strict=False)
     new_outputs = {v: memo.get(w, w) for v, w in inner if v in needed}
     return new_outputs, exports, _lengths_outside(lengths, inside)
 

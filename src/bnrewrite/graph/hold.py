@@ -5,7 +5,9 @@ al. 2017): past the end its last step holds. Where there are enough steps, the r
 the value and nothing is copied.
 
 An op of its own, and not an index into the value, because indexing copies, once for each statistic
-and call. Derivatives of held steps add up at the step that they repeat.
+and call. Backends that translate ops instead of running them (Numba, JAX) do not know this one, and
+get the index: `GatherHeldSteps` sees to it. Derivatives of held steps add up at the step that they
+repeat.
 """
 
 from __future__ import annotations
@@ -14,7 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from bnrewrite.graph.engine import Apply, DisconnectedType, Op, Variable
+from bnrewrite.graph.engine import (
+    Apply,
+    DisconnectedType,
+    GraphRewriter,
+    Op,
+    ReplaceValidate,
+    Variable,
+    runs_ops,
+)
 from bnrewrite.graph.engine import tensor as at
 
 
@@ -40,7 +50,7 @@ class HoldLastStep(Op):  # type: ignore[misc]
         else:
             output_storage[0][0] = values[: max(n_steps, 0)]
 
-    def infer_shape(self, fgraph: Any, node: Apply, shapes: Any) -> Any:
+    def shapes_of(self, node: Apply, shapes: Any) -> Any:
         """As many steps as are asked for."""
         return [(at.maximum(node.inputs[1], 0), *shapes[0][1:])]
 
@@ -48,16 +58,40 @@ class HoldLastStep(Op):  # type: ignore[misc]
         """There is no derivative by the number of steps."""
         return [[True], [False]]
 
-    def L_op(self, inputs: Any, outputs: Any, gradients: Any) -> list[Any]:
+    def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
         """Add up the gradients of the repeated steps."""
         values, n_steps = inputs
-        index = at.minimum(at.arange(n_steps), values.shape[0] - 1)
-        gradient = at.inc_subtensor(at.zeros_like(values)[index], gradients[0])
+        steps = _steps(values, n_steps)
+        gradient = at.inc_subtensor(at.zeros_like(values)[steps], cotangents[0])
         return [gradient, DisconnectedType()()]
 
-    def R_op(self, inputs: Any, eval_points: Any) -> Any:
+    def pushforward(self, inputs: Any, outputs: Any, tangents: Any) -> list[Any]:
         """What holds for values holds for their derivatives."""
-        return [None if eval_points[0] is None else self(eval_points[0], inputs[1])]
+        tangent = tangents[0]
+        is_one = tangent is not None and not isinstance(tangent.type, DisconnectedType)
+        return [self(tangent, inputs[1]) if is_one else tangent]
+
+
+class GatherHeldSteps(GraphRewriter):  # type: ignore[misc]
+    """Index into values in the place of `HoldLastStep`, in backends that do not run ops."""
+
+    def add_requirements(self, fgraph: Any) -> None:
+        """Nodes have to be replaced."""
+        fgraph.attach_feature(ReplaceValidate())
+
+    def apply(self, fgraph: Any) -> None:
+        """Replace all of this graph: those inside of loops are compiled in the same way."""
+        if runs_ops(fgraph):
+            return
+        for node in fgraph.toposort():
+            if isinstance(node.op, HoldLastStep):
+                values, n_steps = node.inputs
+                held = node.outputs[0].type.filter_variable(values[_steps(values, n_steps)])
+                fgraph.replace(node.outputs[0], held, reason="gather_held_steps")
+
+
+def _steps(values: Variable, n_steps: Variable) -> Variable:
+    return at.minimum(at.arange(n_steps), values.shape[0] - 1)
 
 
 _hold_last_step = HoldLastStep()

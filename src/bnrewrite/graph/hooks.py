@@ -1,20 +1,22 @@
-"""Hooks: what importing bnrewrite changes in Aesara, and why.
+"""Hooks: what importing bnrewrite changes in the engine, and why.
 
 Four things would lose batch statistics without a word. They are stopped when `bnrewrite` is
 imported, which therefore has to happen before loops are built, and before anything is compiled:
 
-* A tag on a variable inside a loop is beside the graph, and may be lost when the loop is copied or
-  differentiated. The constructors of `Scan` and `OpFromGraph` put marks where there are tags.
+* A tag on a variable inside a loop is beside the graph, and is lost when the loop is copied or
+  differentiated, in PyTensor at once. The constructors of `Scan` and `OpFromGraph` put marks where
+  there are tags.
 * A mark on an input of a loop's step would not be where the statistic is computed, and a tag on one
   is dropped: `Scan` makes inner inputs of its own. Building such a loop is an error here.
-* Compiling a function clones its loops, but a clone shares the loops nested in it, and these
-  are rewritten in place: marks vanish from the caller's own graph. Clones are made deep here.
+* When Aesara compiles a function, it clones its loops, but a clone shares the loops nested in it,
+  and these are rewritten in place: marks vanish from the caller's own graph. Clones are made deep.
 * The gradient of a loop is a loop that takes its steps backwards, and computes the statistics of
   these steps again. Averaged by step, they would be those of other steps. So what comes out of
   it is known as a derivative, even where it does not go through a statistic.
 
-One rewrite is added to the compiler: it drops all marks, at all depths, before any other rewrite.
-It is in the database of compilation and in no other, so that `rewrite_graph` keeps marks.
+Two rewrites are added to the compiler. One drops all marks, at all depths, before any other
+rewrite. It is in the database of compilation and in no other, so that `rewrite_graph` keeps marks.
+The other is told in `hold`.
 
 `check_marks_were_kept` recognizes a loop that was built or compiled before the import.
 """
@@ -23,11 +25,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from copy import copy
 from typing import Any
 
+from bnrewrite.cautions import LostTags, caution
 from bnrewrite.graph.boundaries import is_loop
 from bnrewrite.graph.engine import (
+    FREEZES,
+    PULLBACK,
+    TITLE,
     Apply,
     GraphRewriter,
     Op,
@@ -35,8 +40,11 @@ from bnrewrite.graph.engine import (
     ReplaceValidate,
     Scan,
     Variable,
+    install_own_hooks,
     optdb,
+    with_inner_graph_changed,
 )
+from bnrewrite.graph.hold import GatherHeldSteps
 from bnrewrite.graph.marks import (
     Mark,
     StatisticDerivative,
@@ -50,21 +58,16 @@ from bnrewrite.graph.statistics import Path, place
 
 
 def install() -> None:
-    """Change Aesara as said above, once."""
-    if Scan.clone is _clone_with_nested_graphs:
+    """Change the engine as said above, once."""
+    if hasattr(Scan.__init__, "__wrapped__"):
         return
-    Scan.clone = OpFromGraph.clone = _clone_with_nested_graphs
+    install_own_hooks(Mark)
     Scan.__init__ = _keeping_marks(Scan.__init__)
     OpFromGraph.__init__ = _keeping_marks(OpFromGraph.__init__)
-    Scan.L_op = _known_as_derivative(Scan.L_op)
-    optdb.register("drop_marks", DropMarks(), "fast_run", "fast_compile", position=0.01)
-
-
-def _clone_with_nested_graphs(op: Any) -> Any:
-    """Clone an op with an inner graph, and every op with an inner graph inside it."""
-    clone = copy(op)
-    clone.fgraph, _ = op.fgraph.clone_get_equiv(clone_inner_graphs=True)
-    return clone
+    setattr(Scan, PULLBACK, _known_as_derivative(getattr(Scan, PULLBACK)))
+    tags = ("fast_run", "fast_compile")
+    optdb.register("drop_marks", DropMarks(), *tags, position=0.01)
+    optdb.register("gather_held_steps", GatherHeldSteps(), *tags, position=0.02)
 
 
 def _keeping_marks(init: Callable[..., None]) -> Callable[..., None]:
@@ -139,8 +142,7 @@ class DropMarks(GraphRewriter):  # type: ignore[misc]
                 for marked, value in zip(node.outputs, node.inputs, strict=False):
                     fgraph.replace(marked, value, reason="drop_marks")
             elif is_loop(node) and _has_marks(node.op):
-                node.op = node.op.clone()
-                self.apply(node.op.fgraph)
+                node.op = with_inner_graph_changed(node.op, self.apply)
 
 
 def check_marks_were_kept(op: Op, path: Path) -> None:
@@ -150,17 +152,29 @@ def check_marks_were_kept(op: Op, path: Path) -> None:
     ------
     RuntimeError
         If the loop was compiled in place, or is a derivative that was taken before the import.
+
+    Warns
+    -----
+    LostTags
+        If the engine froze the graph inside before there could be marks in the place of tags.
     """
+    if FREEZES and type(op) in (Scan, OpFromGraph) and not hasattr(op, "keeps_marks"):
+        caution(
+            f"{place(path)!r} was built before bnrewrite was imported. If variables inside were "
+            "marked by hand (`x.tag.bn_statistic = True`), these marks are gone, and batch "
+            "statistics stay in the inference graph. Import bnrewrite before you build the model.",
+            LostTags,
+        )
     if not isinstance(op, Scan):
         return
-    if getattr(op, "_fn", None) is not None:
+    if not FREEZES and getattr(op, "_fn", None) is not None:
         what, happened = "nested loops", "compiled the inside of"
     elif op.info.n_mit_mot and not hasattr(op, "keeps_marks"):
         what, happened = "loops", "differentiated what became"
     else:
         return
     raise RuntimeError(
-        f"Aesara has {happened} loop {place(path)!r} in place, and marks in it may be gone. This "
+        f"{TITLE} has {happened} loop {place(path)!r} in place, and marks in it may be gone. This "
         f"happens to {what} that are {happened.split()[0]} before bnrewrite is imported: import it "
         "first, and build the graph again."
     )

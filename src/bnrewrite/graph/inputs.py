@@ -19,10 +19,10 @@ def check_inputs(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> Non
     if computed:
         raise ValueError(f"inputs must not be computed, or shared variables: {computed}.")
     known = {*inputs}
-    missing = [
+    missing = sorted(
         str(v)
         for v in graph_inputs(outputs)
         if v not in known and not isinstance(v, SharedVariable | Constant)
-    ]
+    )
     if missing:
         raise ValueError(f"the outputs depend on variables that are not among inputs: {missing}.")

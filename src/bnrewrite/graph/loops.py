@@ -3,9 +3,8 @@
 `export` gives a loop more outputs (nit-sots), `replace` more inputs (sequences), and both leave out
 what the outputs do not need. The old node stays as it is.
 
-Which list of Scan holds what is known here, and in `boundaries`. `ScanArgs` names these lists. It
-is told not to copy the body (``clone=False``): the variables that were surveyed must be the ones
-found.
+Which list of Scan holds what is known here, and in `boundaries`. The engine's `ScanArgs` names
+these lists. The body is not copied: the variables that were surveyed must be the ones found.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from collections.abc import Collection, Sequence
 from inspect import unwrap
 from typing import Any
 
-from bnrewrite.graph.engine import Apply, Scan, ScanArgs, Variable
+from bnrewrite.graph.engine import Apply, Scan, Variable, inner_graph, take_apart
 from bnrewrite.graph.rebuild import Memo
 
 _STATES = ("mit_sot", "sit_sot", "shared")
@@ -42,10 +41,7 @@ class Loop:
         needed_inside: Collection[Variable],
     ) -> None:
         self._op = node.op
-        # clone=False: marked variables must stay the objects that were found.
-        self._args = ScanArgs(
-            inputs, node.outputs, node.op.inner_inputs, node.op.inner_outputs, node.op.info, False
-        )
+        self._args = take_apart(node.op, inputs, node.outputs, inner_graph(node))
         self._prune(needed, needed_inside)
         self._old_outputs = list(self._args.outer_outputs)
 

@@ -43,9 +43,9 @@ def mark_statistic(variable: Variable, label: str | None = None) -> Variable:
 
     Examples
     --------
-    >>> import aesara.tensor as at
+    >>> import pytensor.tensor as pt
     >>> from bnrewrite import mark_statistic
-    >>> x = at.matrix("x")
+    >>> x = pt.matrix("x")
     >>> mean = mark_statistic(x.mean(axis=0), "mean")
     >>> centered = x - mean
     """
@@ -84,9 +84,9 @@ def mark_moments(
 
     Examples
     --------
-    >>> import aesara.tensor as at
+    >>> import pytensor.tensor as pt
     >>> from bnrewrite import mark_moments
-    >>> x = at.matrix("x")
+    >>> x = pt.matrix("x")
     >>> mean, variance = mark_moments(x.mean(axis=0), x.var(axis=0), x.shape[0], "hidden")
     """
     labels = [None, None] if label is None else [f"{label}.mean", f"{label}.variance"]

@@ -48,7 +48,7 @@ class _Identity(Op):  # type: ignore[misc]
         for storage, value in zip(output_storage, inputs, strict=False):
             storage[0] = value
 
-    def infer_shape(self, fgraph: Any, node: Apply, shapes: Any) -> Any:
+    def shapes_of(self, node: Apply, shapes: Any) -> Any:
         """The shapes of what is passed on."""
         return shapes[: len(self.labels)]
 
@@ -56,14 +56,14 @@ class _Identity(Op):  # type: ignore[misc]
         """Each output depends on the input that it passes on."""
         return [[i == j for j in range(len(self.labels))] for i in range(len(node.inputs))]
 
-    def L_op(self, inputs: Any, outputs: Any, gradients: Any) -> list[Any]:
+    def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
         """Pass the gradients on, and say what they are derivatives of."""
         rest = [DisconnectedType()() for _ in inputs[len(self.labels) :]]
-        return [*map(derivative, gradients, self.labels), *rest]
+        return [*map(derivative, cotangents, self.labels), *rest]
 
-    def R_op(self, inputs: Any, eval_points: Any) -> Any:
+    def pushforward(self, inputs: Any, outputs: Any, tangents: Any) -> list[Any]:
         """Pass the derivatives on, and say what they are derivatives of."""
-        return [*map(derivative, eval_points, self.labels)]
+        return [*map(derivative, tangents, self.labels)]
 
 
 class StatisticDerivative(_Identity):

@@ -58,12 +58,12 @@ def replace_statistics(
 
     Examples
     --------
-    >>> import aesara.tensor as at
+    >>> import pytensor.tensor as pt
     >>> from bnrewrite import export_statistics, mark_statistic, replace_statistics
-    >>> x = at.matrix("x")
+    >>> x = pt.matrix("x")
     >>> y = x - mark_statistic(x.mean(axis=0), "mean")
     >>> (statistic,) = export_statistics(y)
-    >>> at_test_time = replace_statistics(y, {statistic: at.vector("population_mean")})
+    >>> at_test_time = replace_statistics(y, {statistic: pt.vector("population_mean")})
     """
     outputs_list = [outputs] if isinstance(outputs, Variable) else list(outputs)
     replaced = replace(survey(outputs_list), outputs_list, values)
@@ -109,9 +109,11 @@ def _replace(
         inside = scope.scopes[node]
         if is_loop(node):
             return _replace_in_loop(inside, inputs, values, scope.needed)
-        inner_memo = dict(zip(node.op.inner_inputs, inputs, strict=True))
+        boundary = inside.boundary
+        assert boundary is not None
+        inner_memo = dict(zip(boundary.inner_inputs, inputs, strict=True))
         wanted = [v for v in node.outputs if v in scope.needed]
-        inner = [node.op.inner_outputs[v.index] for v in wanted]
+        inner = [w for v in wanted for w in boundary.inside(v)]
         return dict(zip(wanted, _replace(inside, inner, values, inner_memo), strict=True))
 
     order = without_known(scope.order, outputs, given)

@@ -43,7 +43,7 @@ def survey(outputs: Sequence[Variable]) -> Scope:
     TypeError
         If a marked variable is not a floating-point tensor.
     RuntimeError
-        If Aesara has rewritten the inside of a nested loop, where marks may have been.
+        If the engine has rewritten the inside of a nested loop, where marks may have been.
     """
     scope = Scope()
     _demand(scope, outputs)

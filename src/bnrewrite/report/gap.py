@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnrewrite.graph.engine import TensorType, Variable, function
+from bnrewrite.graph.engine import TensorType, Variable, function_without_updates
 from bnrewrite.population.tables import align
 
 
@@ -49,13 +49,7 @@ class Comparison:
         return self._compile(self._outputs)
 
     def _compile(self, outputs: Sequence[Variable]) -> Any:
-        return function(
-            self.inputs,
-            list(outputs),
-            no_default_updates=True,
-            on_unused_input="ignore",
-            mode=self._mode,
-        )
+        return function_without_updates(self.inputs, outputs, mode=self._mode)
 
 
 def root_mean_square(values: NDArray[Any]) -> float:

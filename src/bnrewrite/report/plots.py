@@ -67,9 +67,9 @@ def plot_population(
 
     Examples
     --------
-    >>> import aesara.tensor as at, numpy as np
+    >>> import pytensor.tensor as pt, numpy as np
     >>> from bnrewrite import InferenceGraph, batch_normalize, plot_population
-    >>> x = at.dmatrix("x")
+    >>> x = pt.dmatrix("x")
     >>> graph = InferenceGraph([x], batch_normalize(x, 1.0, 0.0, label="input"))
     >>> population = graph.estimate([(np.eye(3),), (np.ones((2, 3)),)])
     >>> list(plot_population(population).by_name)

@@ -157,7 +157,7 @@ def _is_time(
 ) -> bool:
     try:
         return lengths_of(_extended(values, axes, {n: n + 1})) != lengths
-    except Exception:  # Whatever Aesara raises: axes of this length can't be longer by themselves.
+    except Exception:  # whatever the engine raises: such axes can't be longer by themselves
         return False
 
 
