@@ -70,6 +70,7 @@ else:
     from pytensor.scan.views import foldl, foldr, map, reduce
     from pytensor.tensor.elemwise import Elemwise as Elemwise
 
+    Lop, Rop = module.pullback, module.pushforward
     map, reduce, foldl, foldr, _scan = (
         partial(f, return_updates=False) for f in (map, reduce, foldl, foldr, module.scan)
     )
