@@ -5,15 +5,13 @@ from __future__ import annotations
 import gc
 import time
 
-import aesara
-import aesara.tensor as at
 import numpy as np
-from aesara.graph.basic import Variable
 
 import growth
 import models
 from bnrewrite import InferenceGraph, export_statistics
 from bnrewrite.estimation.estimator import Estimator
+from models import Variable, at, engine
 from timing import Figures, medians, ratios
 
 PAIRS = {
@@ -36,12 +34,12 @@ def measure(dtype: str) -> Figures:
 
     def compile_both() -> None:
         Estimator([x], exported, mode=None)
-        aesara.function([x], graph.outputs)
+        engine.function([x], graph.outputs)
 
     functions = {
         "build": lambda: InferenceGraph([x], h),
-        "compile forward": lambda: aesara.function([x], h),
-        "compile forward twice": lambda: [aesara.function([x], h) for _ in range(2)],
+        "compile forward": lambda: engine.function([x], h),
+        "compile forward twice": lambda: [engine.function([x], h) for _ in range(2)],
         "compile both": compile_both,
     }
     return ratios(medians(functions, 15), PAIRS)

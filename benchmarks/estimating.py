@@ -6,11 +6,10 @@ import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
-import aesara.tensor as at
-
 import models
 from bnrewrite import export_statistics
 from bnrewrite.estimation.estimator import Estimator
+from models import at
 from timing import Figures, medians, ratios
 
 N_BATCHES = 100

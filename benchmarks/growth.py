@@ -7,13 +7,10 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
-import aesara
-import aesara.tensor as at
-from aesara.graph.basic import Apply, Variable, ancestors
-from aesara.scan.op import Scan
-
 from bnrewrite import mark_statistic
+from bnrewrite.graph.engine import Apply, Scan, ancestors
 from bnrewrite.graph.rebuild import rebuild
+from models import Variable, at, scan
 
 STATISTICS_PER_LOOP = 4
 
@@ -26,9 +23,9 @@ def step(x_t: Variable, h: Variable) -> Variable:
 
 
 def loops() -> Iterator[Callable[[Variable], Variable]]:
-    """Copies of one loop: Aesara takes longer to build each, the more there is in front of it."""
+    """Copies of one loop: to build each takes longer, the more there is in front of it."""
     x = at.dtensor3("x")
-    h, _ = aesara.scan(step, [x], [at.zeros_like(x[0])], name="loop")
+    h = scan(step, sequences=[x], outputs_info=[at.zeros_like(x[0])], name="loop")
     while True:
         yield lambda y: rebuild([h], {x: y}, copy_node)[0]
 
@@ -62,8 +59,7 @@ def nested(n_loops: int, depth: int = 10) -> tuple[Variable, Variable]:
         return at.add(y, *(around(y, depth - 1) for _ in range(copies)))
 
     def around(x: Variable, depth: int) -> Variable:
-        h, _ = aesara.scan(lambda x_t: inside(x_t, depth), [x], name=f"depth{depth}")
-        return h
+        return scan(lambda x_t: inside(x_t, depth), sequences=[x], name=f"depth{depth}")
 
     return x, inside(x, depth)
 
@@ -77,7 +73,7 @@ def n_nodes(outputs: list[Variable]) -> int:
     """Count the nodes of a graph and of those inside its loops."""
     nodes = {v.owner for v in ancestors(outputs) if v.owner}
     return len(nodes) + sum(
-        n_nodes(node.op.inner_outputs) for node in nodes if isinstance(node.op, Scan)
+        n_nodes(node.op.fgraph.outputs) for node in nodes if isinstance(node.op, Scan)
     )
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import aesara
-import aesara.tensor as at
 import numpy as np
 
 import models
 from bnrewrite import InferenceGraph, Population, export_statistics
 from bnrewrite.estimation.estimator import Estimator
+from models import at, engine
 from timing import Figures, medians, ratios
 
 PAIRS = {
@@ -30,12 +29,12 @@ def measure(dtype: str) -> Figures:
     h = models.bn_lstm(x, p)
     graph = InferenceGraph([x], h)
     statistics = in_order(graph.estimate([[batch]]), dtype)
-    shared = [aesara.shared(s) for s in statistics]
-    inference = aesara.function([x], graph.outputs)
-    by_hand = aesara.function([x], models.bn_lstm_by_hand(x, p, shared))
-    forward = aesara.function([x], h)
-    textbook = aesara.function([x], models.bn_lstm(x, p, models.textbook))
-    plain = aesara.function([x], models.lstm(x, p))
+    shared = [engine.shared(s) for s in statistics]
+    inference = engine.function([x], graph.outputs)
+    by_hand = engine.function([x], models.bn_lstm_by_hand(x, p, shared))
+    forward = engine.function([x], h)
+    textbook = engine.function([x], models.bn_lstm(x, p, models.textbook))
+    plain = engine.function([x], models.lstm(x, p))
     estimator = Estimator([x], export_statistics(h), mode=None)._function
     expected = inference(batch)
     np.testing.assert_allclose(by_hand(batch), expected, atol=1e-4)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import aesara
-import aesara.tensor as at
-
 import bnrewrite
 import models
+from models import at, engine
 from timing import Figures, medians, ratios
 
 
@@ -20,10 +18,10 @@ def measure(dtype: str) -> Figures:
     h = {kind: models.bn_lstm(x, p, normalize) for kind, normalize in kinds.items()}
     outputs = {
         "forward": h,
-        "gradient": {kind: at.grad(v.sum(), list(p.values())) for kind, v in h.items()},
+        "gradient": {kind: engine.grad(v.sum(), list(p.values())) for kind, v in h.items()},
     }
     for name, by_kind in outputs.items():  # apart: what runs before a function matters
-        compiled = {f"{kind} {name}": aesara.function([x], v) for kind, v in by_kind.items()}
+        compiled = {f"{kind} {name}": engine.function([x], v) for kind, v in by_kind.items()}
         functions = {kind: lambda f=f: f(batch) for kind, f in compiled.items()}
         pair = (f"marked {name}", f"unmarked {name}")
         figures |= ratios(medians(functions, 61), {f"{name}: marked / unmarked": pair})

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import aesara
-import aesara.tensor as at
 import numpy as np
-from aesara.graph.basic import Variable
 
+sys.path.append(str(Path(__file__).parent.parent / "examples"))  # where `backend` is
+
+from backend import Variable, at, engine, scan
 from bnrewrite import batch_normalize, mark_statistic
 
 STEPS, BATCH, UNITS = 100, 32, 128
@@ -40,7 +42,7 @@ def draw_parameters(dtype: str, units: int = UNITS, seed: int = 0) -> dict[str, 
 
 
 def share(values: dict[str, Array]) -> Parameters:
-    return {name: aesara.shared(v, name=name) for name, v in values.items()}
+    return {name: engine.shared(v, name=name) for name, v in values.items()}
 
 
 def draw_batch(dtype: str, steps: int = STEPS, units: int = UNITS, seed: int = 1) -> Array:
@@ -91,7 +93,7 @@ def bn_lstm_loop(inputs: Variable, p: Parameters, normalize: Normalize, name: st
             lambda c: normalize(c, p["gamma_c"], p["beta_c"], label="cell"),
         )
 
-    (h, _), _ = aesara.scan(step, [inputs], start(inputs, p), name=name)
+    h, _ = scan(step, sequences=[inputs], outputs_info=start(inputs, p), name=name)
     return h
 
 
@@ -118,7 +120,7 @@ def bn_lstm_by_hand(x: Variable, p: Parameters, statistics: list[Variable]) -> V
         )
 
     sequences = [x @ p["W"], *statistics]
-    (h, _), _ = aesara.scan(step, sequences, start(x, p), name="by_hand")
+    h, _ = scan(step, sequences=sequences, outputs_info=start(x, p), name="by_hand")
     return h
 
 
@@ -128,7 +130,7 @@ def lstm(x: Variable, p: Parameters) -> Variable:
     def step(x_t: Variable, h: Variable, c: Variable) -> tuple[Variable, Variable]:
         return cell(h @ p["U"] + x_t + p["b"], c, lambda c: c)
 
-    (h, _), _ = aesara.scan(step, [x @ p["W"]], start(x, p), name="plain")
+    h, _ = scan(step, sequences=[x @ p["W"]], outputs_info=start(x, p), name="plain")
     return h
 
 
@@ -153,7 +155,7 @@ def nested(x: Variable, p: Parameters, normalize: Normalize = batch_normalize) -
         from_words = normalize(words[-1] @ p["W"], p["gamma_x"], 0, label="words")
         return cell(recurrent + from_words + p["b"], c, lambda c: c)
 
-    (h, _), _ = aesara.scan(step, [sentences], start(x, p), name="sentences")
+    h, _ = scan(step, sequences=[sentences], outputs_info=start(x, p), name="sentences")
     return h
 
 
@@ -167,7 +169,7 @@ def reader(x: Variable, p: Parameters, normalize: Normalize = batch_normalize) -
         m = normalize(y_t @ U, p["gamma_h"], 0, label="attention")
         return at.tanh(m + u).sum(axis=1)
 
-    scores, _ = aesara.scan(attend, [y], non_sequences=[question @ U], name="attention")
+    scores = scan(attend, sequences=[y], non_sequences=[question @ U], name="attention")
     return (at.exp(scores - scores.max(axis=0))[:, :, None] * y).sum(axis=0)
 
 

@@ -16,12 +16,10 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).parent.parent / "examples"))
 
-import japanese_vowels as vowels  # before aesara: it sets flags
+import numpy as np
 
-import aesara  # isort: skip
-import aesara.tensor as at  # isort: skip
-import numpy as np  # isort: skip
-
+import japanese_vowels as vowels
+from backend import at, engine
 from bnrewrite import InferenceGraph, Population
 
 POOLINGS = ("edge", "reached", "moments")
@@ -33,6 +31,7 @@ COVERED = 10
 
 def trained() -> tuple[InferenceGraph, list[Any]]:
     """Train as the example does; return the inference graph of the scores, and the inputs."""
+    engine.config.floatX = "float32"
     rng = np.random.default_rng(0)
     series = vowels.load("TRAIN")
     x, mask, speaker = at.tensor3("x"), at.matrix("mask"), at.ivector("speaker")
@@ -41,7 +40,7 @@ def trained() -> tuple[InferenceGraph, list[Any]]:
     log_likelihood = at.log(at.special.softmax(scores, axis=1))
     loss = -log_likelihood[at.arange(speaker.shape[0]), speaker].mean()
     updates = vowels.adam(loss, list(p.values()))
-    train = aesara.function([x, mask, speaker], loss, updates=updates)
+    train = engine.function([x, mask, speaker], loss, updates=updates)
     for batch in vowels.epochs(series, rng):
         train(**batch)
     return InferenceGraph([x, mask], scores), [x, mask]
@@ -67,7 +66,7 @@ def main() -> None:
     """Print one line for each pooling and batch size."""
     graph, inputs = trained()
     series, test = vowels.load("TRAIN"), vowels.make_batches(vowels.load("TEST"), 370)
-    predict = aesara.function(inputs, graph.outputs)
+    predict = engine.function(inputs, graph.outputs)
     whole = without_speaker(vowels.make_batches(series, len(series)))
     exact = graph.estimate(whole, pooling="moments")
     print(f"all series in one batch: test accuracy {vowels.accuracy(predict, test):.1%}\n")

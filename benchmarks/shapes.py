@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import aesara
-import aesara.tensor as at
-
 import models
 from bnrewrite import InferenceGraph
+from models import at, engine
 from timing import Figures, medians, ratios
 
 MODELS = {
@@ -26,7 +24,7 @@ def measure(dtype: str) -> Figures:
         h = model(x, models.share(models.draw_parameters(dtype)))
         graph = InferenceGraph([x], h)
         graph.estimate([[batch]])
-        forward, inference = aesara.function([x], h), aesara.function([x], graph.outputs)
+        forward, inference = engine.function([x], h), engine.function([x], graph.outputs)
         functions = {
             f"{name} inference": lambda f=inference: f(batch),
             f"{name} forward": lambda f=forward: f(batch),

@@ -75,6 +75,8 @@ else:
         partial(f, return_updates=False) for f in (map, reduce, foldl, foldr, module.scan)
     )
 
+# The default; and in PyTensor, whose default is Numba, C too.
+DEFAULT_MODES = ("Mode",) if AESARA else ("NUMBA", "CVM")
 config, function, grad, shared = module.config, module.function, module.grad, module.shared
 scan = _scan
 Updates = dict[Variable, Variable]

@@ -30,11 +30,10 @@ def bodies(inputs: list[Variable], outputs: list[Variable]) -> list[list[str]]:
 
 
 def inner_ops(loop: Scan) -> list[str]:
-    outputs = rewrite_graph(
-        list(loop.inner_outputs), include=("fast_run",), exclude=("inplace",), clone=True
-    )
-    nodes = io_toposort([], outputs)
-    return [op_name(node.op) for node in nodes]
+    outputs = list(loop.fgraph.outputs)
+    if engine.AESARA:  # which rewrites what is inside when it first runs
+        outputs = rewrite_graph(outputs, include=("fast_run",), exclude=("inplace",), clone=True)
+    return [op_name(node.op) for node in io_toposort([], outputs)]
 
 
 def op_name(op: object) -> str:
@@ -85,7 +84,7 @@ def test_marks_leave_nothing_behind_in_training(
 ):
     def loops(normalize: models.Normalize) -> list[list[str]]:
         h = models.bn_lstm(x, p, normalize)
-        outputs = at.grad(h.sum(), [p["U"]]) if differentiate else [h]
+        outputs = engine.grad(h.sum(), [p["U"]]) if differentiate else [h]
         return sorted(sorted(body) for body in bodies([x], outputs))
 
     found = loops(models.batch_normalize)
@@ -111,4 +110,5 @@ def test_proving_the_lengths_of_loops_in_loops_is_a_small_part_of_building(
     whole = growth.n_calls(lambda: InferenceGraph([x], y))
     monkeypatch.setattr(export, "outside_of", lambda dependencies, boundary: set())
     without_proof = growth.n_calls(lambda: InferenceGraph([x], y))
-    assert without_proof < whole < 1.1 * without_proof
+    # To ask for the class of an op is a call of Python in PyTensor, whose ops are abstract classes.
+    assert without_proof < whole < (1.1 if engine.AESARA else 1.2) * without_proof

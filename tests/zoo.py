@@ -533,7 +533,8 @@ MODELS = (
     ),
     Model(lstm, {**SERIES, "mask": "?tn"}, dtype="float32"),
     *(
-        replace(model, mode="Mode")
+        replace(model, mode=mode)
+        for mode in engine.DEFAULT_MODES
         for model in (
             Model(bidirectional, SERIES),
             Model(lstm, {**SERIES, "mask": "?tn"}, loops=1),
