@@ -3,6 +3,7 @@
 A function compiled from the inference graph computes with the latest values, whatever their number
 of steps, so a new estimate needs no new compilation. Until there are any, every path from a
 value to an output goes through a check that raises: an inference function can't run without one.
+JAX leaves such checks out, so the values are NaN at first: what they lead to can't look right.
 
 Values are checked and converted before the first of them is stored. What can fail comes first.
 """
@@ -76,7 +77,7 @@ class StoredPopulation:
 def _empty(statistic: Statistic) -> SharedVariable:
     shape = _shape(statistic)
     steps, own = [1] * statistic.depth, [n or 0 for n in shape[statistic.depth :]]
-    value = np.zeros([*steps, *own], dtype=statistic.variable.dtype)
+    value = np.full([*steps, *own], np.nan, dtype=statistic.variable.dtype)
     return shared(value, name=statistic.name, shape=shape)
 
 

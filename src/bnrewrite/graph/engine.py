@@ -190,8 +190,8 @@ else:
         return not isinstance(get_active_mode(fgraph).linker, JITLinker)
 
     def install_own_hooks(mark: type[Op]) -> None:
-        """Let `vectorize_graph` give a marked value further axes, and not hide the mark."""
-        _vectorize_node.register(mark)(lambda op, node, *inputs: op.make_node(*inputs))
+        """Let `vectorize_graph` ask a mark what becomes of it, and not hide the mark."""
+        _vectorize_node.register(mark)(lambda op, node, *inputs: op.vectorized(node, *inputs))
 
 
 def function_without_updates(

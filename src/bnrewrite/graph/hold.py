@@ -28,7 +28,7 @@ from bnrewrite.graph.engine import (
 from bnrewrite.graph.engine import tensor as at
 
 
-class HoldLastStep(Op):  # type: ignore[misc]
+class HoldLastStep(Op):
     """The first steps of a value, the last one repeated where there are fewer: a view if not."""
 
     __props__ = ()

@@ -49,6 +49,7 @@ from bnrewrite.graph.marks import (
     Mark,
     StatisticDerivative,
     derivative,
+    has_marks,
     is_tagged,
     label_of,
     tags_to_marks,
@@ -109,18 +110,11 @@ def _known_as_derivative(l_op: Callable[..., list[Variable]]) -> Callable[..., l
     @functools.wraps(l_op)
     def known(self: Any, *args: Any) -> list[Variable]:
         gradients = l_op(self, *args)
-        if not _has_marks(self):
+        if not has_marks(self):
             return gradients
         return [derivative(g, str(self.name)) for g in gradients]
 
     return known
-
-
-def _has_marks(op: Op) -> bool:
-    """Whether there is a mark, or a derivative of one, in the graph inside `op`, at any depth."""
-    fgraph = getattr(op, "fgraph", None)
-    nodes = () if fgraph is None else fgraph.apply_nodes
-    return any(isinstance(n.op, Mark | StatisticDerivative) or _has_marks(n.op) for n in nodes)
 
 
 class DropMarks(GraphRewriter):  # type: ignore[misc]
@@ -141,7 +135,7 @@ class DropMarks(GraphRewriter):  # type: ignore[misc]
             if isinstance(node.op, Mark | StatisticDerivative):
                 for marked, value in zip(node.outputs, node.inputs, strict=False):
                     fgraph.replace(marked, value, reason="drop_marks")
-            elif is_loop(node) and _has_marks(node.op):
+            elif is_loop(node) and has_marks(node.op):
                 node.op = with_inner_graph_changed(node.op, self.apply)
 
 

@@ -30,7 +30,7 @@ from bnrewrite.graph.engine import Apply, DisconnectedType, NullType, Op, Variab
 from bnrewrite.graph.rebuild import Memo, clone_node, rebuild_in_order
 
 
-class _Identity(Op):  # type: ignore[misc]
+class _Identity(Op):
     """Returns its first inputs, one for each label. Further ones are there to be read off."""
 
     __props__ = ("labels",)
@@ -84,6 +84,19 @@ class Mark(_Identity):
             variable.tag.bn_statistic, variable.tag.bn_label = True, label
         return node
 
+    def vectorized(self, node: Apply, *inputs: Variable) -> Apply:
+        """`node` on `inputs` with further leading axes, which its values get too."""
+        ndim = node.inputs[0].ndim
+        values, counts = inputs[: len(self.labels)], inputs[len(self.labels) :]
+        return self.make_node(*values, *(_with_core_ndim(c, node, ndim) for c in counts))
+
+
+def _with_core_ndim(count: Variable, node: Apply, ndim: int) -> Variable:
+    """A vectorized count, which broadcasts against values that had `ndim` axes before."""
+    core = node.inputs[-1].ndim
+    leading = range(count.ndim - core)
+    return count.dimshuffle(*leading, *"x" * (ndim - core), *range(len(leading), count.ndim))
+
 
 def derivative(value: Variable | None, label: str) -> Variable | None:
     """`value`, known as a derivative through the statistic `label`, if it is one at all."""
@@ -113,6 +126,13 @@ def label_of(variable: Variable) -> str:
     if node is not None and isinstance(node.op, Mark):
         return str(node.op.labels[variable.index])
     return str(getattr(variable.tag, "bn_label", None) or variable.name or "statistic")
+
+
+def has_marks(op: Any) -> bool:
+    """Whether there is a mark, or a derivative of one, in the graph inside `op`, at any depth."""
+    fgraph = getattr(op, "fgraph", None)
+    nodes = () if fgraph is None else fgraph.apply_nodes
+    return any(isinstance(n.op, Mark | StatisticDerivative) or has_marks(n.op) for n in nodes)
 
 
 def tags_to_marks(

@@ -9,8 +9,9 @@ Only what the outputs need is looked at. A statistic that none of them needs may
 defined; and an input that nothing needs any more is not kept as one.
 
 What can't be rewritten is refused here, before anything is built, with the path of loops to it:
-derivatives of the training graph, noise that is the same for every batch, marks on inputs of a
-body, marks on integers, and loops whose bodies the engine has changed already.
+derivatives of the training graph, noise that is the same for every batch, loops that were
+vectorized, marks on inputs of a body, marks on integers, and loops whose bodies the engine has
+changed already.
 
 Sharp edges: statistics are named in the order in which they are computed, which depends on the
 order of the outputs. A loop is named after its op, and equal names are told apart by a number.
@@ -23,7 +24,7 @@ from collections.abc import Iterable, Sequence
 from bnrewrite.graph.boundaries import boundary_of
 from bnrewrite.graph.engine import Apply, Constant, Variable
 from bnrewrite.graph.hooks import check_marks_were_kept
-from bnrewrite.graph.marks import Mark, StatisticDerivative, is_tagged, label_of
+from bnrewrite.graph.marks import Mark, StatisticDerivative, has_marks, is_tagged, label_of
 from bnrewrite.graph.rebuild import topological_order
 from bnrewrite.graph.scope import Scope
 from bnrewrite.graph.statistics import Path, Statistic, name_of, place, unique
@@ -84,7 +85,11 @@ def _demand(scope: Scope, variables: Iterable[Variable]) -> list[Variable]:
             if isinstance(node.op, Mark):
                 scope.needed.update(node.outputs)  # they are estimated together
                 scope.marks.append(node)
-            elif isinstance(node.op, StatisticDerivative) or type(node.op).__name__ == _SAME_NOISE:
+            elif (
+                isinstance(node.op, StatisticDerivative)
+                or type(node.op).__name__ == _SAME_NOISE
+                or has_marks(getattr(node.op, "core_op", None))
+            ):
                 _refuse(node, scope.path)
     return inputs
 
@@ -95,6 +100,12 @@ def _refuse(node: Apply, path: Path) -> None:
             f"{'/'.join([*map(name_of, path), *node.op.labels])!r}: the outputs need a derivative "
             "of the training graph, through statistics of the batch. Leave derivatives out of the "
             "outputs, and take derivatives of the inference graph."
+        )
+    if hasattr(node.op, "core_op"):
+        inner = "/".join([*map(name_of, path), str(getattr(node.op.core_op, "name", "loop"))])
+        raise ValueError(
+            f"loop {inner!r} was vectorized, which makes one op of it and of the statistics "
+            "inside, where they can't be reached. Vectorize the inference graph instead."
         )
     raise ValueError(
         f"{place(path)} draws noise from an MRG_RandomStream, which every batch of an estimate "

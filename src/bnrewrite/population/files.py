@@ -59,7 +59,7 @@ def save(
         "variances": tallies.variances,
         "readable": sorted(tallies.readable),
     }
-    arrays = {**values, **_pack(tallies), _HEADER: np.array(json.dumps(header))}
+    arrays: dict[str, Any] = {**values, **_pack(tallies), _HEADER: np.array(json.dumps(header))}
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:

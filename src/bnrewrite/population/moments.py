@@ -36,9 +36,9 @@ class Moments:
     def __init__(self, n_time_axes: int, weight: Array, mean: Array, deviations: Array) -> None:
         self.n_time_axes = n_time_axes
         self.weight = weight
-        self._shift = np.array(mean, dtype=np.float64)
-        self._first = np.zeros_like(self._shift)
-        self._second = np.array(deviations, dtype=np.float64)
+        self._shift: Array = np.array(mean, dtype=np.float64)
+        self._first: Array = np.zeros_like(self._shift)
+        self._second: Array = np.array(deviations, dtype=np.float64)
 
     @classmethod
     def empty(cls, n_time_axes: int, weight: Array, values: Array) -> Moments:

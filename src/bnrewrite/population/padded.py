@@ -44,7 +44,7 @@ class PaddedMoments(Moments):
         n: int,
     ) -> None:
         super().__init__(n_time_axes, weight, mean, deviations)
-        self.held = np.array(held, dtype=np.float64)
+        self.held: Array = np.array(held, dtype=np.float64)
         self.n = n
 
     @classmethod

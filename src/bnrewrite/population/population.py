@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnrewrite.population import files
+from bnrewrite.population.ragged import Array
 from bnrewrite.population.tables import align, summary_row
 from bnrewrite.population.tallies import Pooling, Tallies
 
@@ -96,11 +97,11 @@ class Population(Mapping[str, NDArray[Any]]):
         return {name: count for name, count in counts.items() if count is not None}
 
     @cached_property
-    def spread(self) -> Mapping[str, NDArray[np.float64]]:  # noqa: D102
+    def spread(self) -> Mapping[str, Array]:  # noqa: D102
         return {name: self._tallies.by_name[name].moments.spread() for name in self}
 
     @cached_property
-    def standard_error(self) -> Mapping[str, NDArray[np.float64]]:  # noqa: D102
+    def standard_error(self) -> Mapping[str, Array]:  # noqa: D102
         weights = {name: self._tallies.by_name[name].moments.weight for name in self}
         with np.errstate(divide="ignore", invalid="ignore"):
             return {name: np.asarray(s / np.sqrt(weights[name])) for name, s in self.spread.items()}

@@ -135,7 +135,7 @@ def known_mean(spread: Array) -> Array:
     known = np.isfinite(spread)
     n = known.sum(axis=-1)
     total = np.where(known, spread, 0).sum(axis=-1)
-    return np.divide(total, n, out=np.full(n.shape, np.nan), where=n > 0)
+    return np.asarray(np.divide(total, n, out=np.full(n.shape, np.nan), where=n > 0))
 
 
 def _draw_line(ax: Axes, values: Array, colour: str, **style: Any) -> None:
