@@ -5,6 +5,7 @@ import sys
 import textwrap
 import warnings
 from collections.abc import Iterator
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from bnrewrite import (
     mark_statistic,
     replace_statistics,
 )
-from engine import Variable
+from engine import OpFromGraph, Scan, Variable
 from engine import tensor as at
 
 
@@ -414,3 +415,29 @@ def test_noise_that_every_batch_would_draw_alike_is_refused(depth: int) -> None:
     place = "/".join(["loop"] * depth) or "outer graph"
     with pytest.raises(ValueError, match=rf"^{place} draws noise .* Use `aesara.tensor.random.Ra"):
         InferenceGraph([x], body(x))
+
+
+def test_mark_on_an_input_of_an_op_with_a_graph_inside_is_refused() -> None:
+    x, mean = at.dmatrix("x"), at.dvector("mean")
+    mean.tag.bn_statistic = True
+    with pytest.raises(ValueError, match=r"'mean' would be lost.*inside 'OpFromGraph'.*copy"):
+        OpFromGraph([x, mean], [x - mean])
+
+
+class OwnLoop(Scan):  # type: ignore[misc]
+    """A loop of a kind that the library does not know."""
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_mark_inside_of_an_op_that_can_not_be_opened_is_refused(depth: int) -> None:
+    def body(x: Variable) -> Variable:
+        loop = looped(x, "own").owner
+        op = copy(loop.op)
+        op.__class__ = OwnLoop
+        return centered(op(*loop.inputs), "behind")
+
+    x = at.TensorType("float64", (None,) * (depth + 3))("x")
+    y = engine.scan(body, [x], name="outer") if depth else body(x)
+    where = "outer/own" if depth else "own"
+    with pytest.raises(ValueError, match=rf"'{where}' is inside an op of type OwnLoop.*opened"):
+        InferenceGraph([x], y)

@@ -95,6 +95,18 @@ def test_derivative_through_an_op_with_a_graph_inside_is_refused(kind: str, dept
         InferenceGraph([x], DERIVATIVES[kind]((y**2).sum(), y, w))
 
 
+def test_derivative_that_an_op_gives_itself_is_refused() -> None:
+    def own(inputs: Any, *others: Any) -> list[Variable]:
+        (cotangent,) = others[-1]
+        return [cotangent - cotangent.mean(axis=0)]  # goes through no mark, and over the batch
+
+    v, x, w = at.dmatrix(), at.dmatrix("x"), engine.shared(WEIGHT, "w")
+    keyword = "lop_overrides" if engine.AESARA else "pullback"
+    op = OpFromGraph([v], [normalize(v)], **{keyword: own})
+    with pytest.raises(ValueError, match="derivative of the training graph"):
+        InferenceGraph([x], [op(x), grad((op(x * w) ** 2).sum(), w)])
+
+
 @pytest.mark.parametrize("depth", [0, 1])
 def test_derivative_through_a_branch_is_refused(depth: int) -> None:
     x, w = at.TensorType("float64", (None,) * (depth + 2))("x"), engine.shared(WEIGHT, "w")
@@ -150,6 +162,37 @@ def test_gradient_of_a_loop_without_statistics_is_no_derivative_of_one() -> None
     expected = engine.function([x, v], [y, grad(plain.sum(), u)])(*values)
     for a, b in zip(computed, expected, strict=True):
         assert_allclose(a, b)
+
+
+def test_gradient_of_one_of_two_states_of_a_loop_has_no_batch_statistic_left() -> None:
+    x = at.dtensor3("x")
+    u, v = (engine.shared(WEIGHT, name) for name in "uv")
+
+    def step(x_t: Variable, h: Variable, c: Variable) -> list[Variable]:
+        return [at.tanh(x_t * u + h), at.tanh(x_t * v + c)]
+
+    zeros = at.zeros_like(x[0])
+    h, c = engine.scan(step, [batch_normalize(x, 1.0, 0.0, axis=(0, 1))], [zeros, zeros])
+    cost = (h[-1] ** 2).sum() + (c[-1] ** 2).sum()
+    slope = grad(cost, u)
+    graph = InferenceGraph([x], slope)
+    graph.verify()
+    rng = np.random.default_rng(0)
+    batches = [rng.normal(size=(n, 4, 2)) for n in (3, 5)]
+    graph.estimate([(b,) for b in batches])
+    mean, variance = (
+        np.mean([f(b, axis=(0, 1)) for b in batches], axis=0) for f in (np.mean, np.var)
+    )
+
+    def truth(weight: np.ndarray) -> float:
+        state = np.zeros((4, 2))
+        for values in (batches[1] - mean) / np.sqrt(variance + 1e-5):
+            state = np.tanh(values * weight + state)
+        return float((state**2).sum())
+
+    steps = np.eye(2) * 1e-6
+    expected = [(truth(WEIGHT + d) - truth(WEIGHT - d)) / 2e-6 for d in steps]
+    assert_allclose(engine.function([x], graph.outputs)(batches[1]), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["grad_of_encoder", "rop_of_encoder", "grad_of_", "rop_of_"])

@@ -99,7 +99,20 @@ def all_of_them(inputs: list[Variable], outputs: list[Variable]) -> Graph:
     return inputs, outputs
 
 
-COPIES = [rewritten, replaced, cloned, deep_copied, unpickled, all_of_them]
+def rewritten_as_for_compilation(inputs: list[Variable], outputs: list[Variable]) -> Graph:
+    options = {"include": ("fast_run",), "exclude": ("inplace",)}
+    return by_name(inputs, rewrite_graph(outputs, clone=True, **options))
+
+
+COPIES = [
+    rewritten,
+    rewritten_as_for_compilation,
+    replaced,
+    cloned,
+    deep_copied,
+    unpickled,
+    all_of_them,
+]
 
 
 def assert_right(model: Model, predict: Callable[..., Any]) -> None:

@@ -62,14 +62,18 @@ class OpBoundary:
 class LoopBoundary(OpBoundary):
     """The boundary of a loop.
 
-    Every loop needs its number of steps, a while-loop its condition. A state is started from
-    an outer input, and in further steps it is what the body returned in the step before.
+    Every loop needs its number of steps, and a while-loop its condition. A state is started from
+    an outer input, and in further steps it is what the body returned in the step before. The states
+    of a loop that is a derivative (mit-mots) are kept together, so each of them is needed.
     """
 
     def __init__(self, node: Apply) -> None:
         super().__init__(node)
-        self.always_inside = list(self.inner_outputs[-1:]) if is_while_loop(node) else []
-        self.always_outside = [node.inputs[0]]
+        op = node.op
+        self.always_inside = list(op.inner_mitmot_outs(self.inner_outputs))
+        self.always_outside = [node.inputs[0], *op.outer_mitmot(node.inputs)]
+        if is_while_loop(node):
+            self.always_inside.append(self.inner_outputs[-1])
         self._maps = node.op.get_oinp_iinp_iout_oout_mappings()
 
     def inside(self, output: Variable) -> list[Variable]:

@@ -24,6 +24,7 @@ if sys.version_info < (3, 12):
     from aesara import shared as shared
     from aesara import tensor as tensor
     from aesara.compile.builders import OpFromGraph as OpFromGraph
+    from aesara.compile.function.types import Supervisor
     from aesara.compile.mode import optdb as optdb
     from aesara.compile.sharedvalue import SharedVariable as SharedVariable
     from aesara.gradient import DisconnectedType as DisconnectedType
@@ -90,6 +91,11 @@ if sys.version_info < (3, 12):
 
     # Whether graphs inside of ops are frozen when the op is made, without tags and names.
     FREEZES = False
+
+    def is_compiled(fgraph: Any) -> bool:
+        """Whether `fgraph` is rewritten to be compiled, and not for its own sake."""
+        return any(isinstance(feature, Supervisor) for feature in fgraph._features)
+
     PULLBACK = "L_op"
 
     def runs_ops(fgraph: Any) -> bool:
@@ -183,6 +189,11 @@ else:
         return op.clone_with_inner_graph(thawed)
 
     FREEZES = True
+
+    def is_compiled(fgraph: Any) -> bool:
+        """Whether `fgraph` is rewritten to be compiled, and not for its own sake."""
+        return hasattr(fgraph, "_compile_mode")
+
     PULLBACK = "pullback"
 
     def runs_ops(fgraph: Any) -> bool:

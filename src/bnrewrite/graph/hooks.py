@@ -6,16 +6,18 @@ imported, which therefore has to happen before loops are built, and before anyth
 * A tag on a variable inside a loop is beside the graph, and is lost when the loop is copied or
   differentiated, in PyTensor at once. The constructors of `Scan` and `OpFromGraph` put marks where
   there are tags.
-* A mark on an input of a loop's step would not be where the statistic is computed, and a tag on one
-  is dropped: `Scan` makes inner inputs of its own. Building such a loop is an error here.
+* A mark on an input of a graph inside would not be where the statistic is computed, and a tag on
+  one is dropped: both ops make inner inputs of their own. Building such an op is an error here.
 * When Aesara compiles a function, it clones its loops, but a clone shares the loops nested in it,
   and these are rewritten in place: marks vanish from the caller's own graph. Clones are made deep.
 * The gradient of a loop is a loop that takes its steps backwards, and computes the statistics of
-  these steps again. Averaged by step, they would be those of other steps. So what comes out of
-  it is known as a derivative, even where it does not go through a statistic.
+  these steps again. Averaged by step, they would be those of other steps. The gradient of an
+  `OpFromGraph` may be one of its user's, which passes by all marks. So what comes out of either is
+  known as a derivative, even where it does not go through a statistic.
 
 Two rewrites are added to the compiler. One drops all marks, at all depths, before any other
-rewrite. It is in the database of compilation and in no other, so that `rewrite_graph` keeps marks.
+rewrite. It is in the database of compilation and in no other, and leaves alone what is rewritten
+without being compiled, so that `rewrite_graph` keeps marks.
 The other is told in `hold`.
 
 `check_marks_were_kept` recognizes a loop that was built or compiled before the import.
@@ -41,6 +43,7 @@ from bnrewrite.graph.engine import (
     Scan,
     Variable,
     install_own_hooks,
+    is_compiled,
     optdb,
     with_inner_graph_changed,
 )
@@ -65,7 +68,8 @@ def install() -> None:
     install_own_hooks(Mark)
     Scan.__init__ = _keeping_marks(Scan.__init__)
     OpFromGraph.__init__ = _keeping_marks(OpFromGraph.__init__)
-    setattr(Scan, PULLBACK, _known_as_derivative(getattr(Scan, PULLBACK)))
+    for op in (Scan, OpFromGraph):
+        setattr(op, PULLBACK, _known_as_derivative(getattr(op, PULLBACK)))
     tags = ("fast_run", "fast_compile")
     optdb.register("drop_marks", DropMarks(), *tags, position=0.01)
     optdb.register("gather_held_steps", GatherHeldSteps(), *tags, position=0.02)
@@ -78,8 +82,9 @@ def _keeping_marks(init: Callable[..., None]) -> Callable[..., None]:
     def checked_init(self: Any, inputs: Any, outputs: Any, *args: Any, **kwargs: Any) -> None:
         if all(isinstance(v, Variable) for v in (*inputs, *outputs)):  # or else init says so
             order = topological_order(outputs, set(inputs), None)
-            if isinstance(self, Scan):
-                _refuse_marked_inputs(inputs, order, kwargs.get("name"))
+            kind = "step of loop" if isinstance(self, Scan) else "graph inside"
+            name = kwargs.get("name") or type(self).__name__
+            _refuse_marked_inputs(inputs, order, f"{kind} {name!r}")
             outputs = tags_to_marks(inputs, outputs, order)
         init(self, inputs, outputs, *args, **kwargs)
         self.keeps_marks = True
@@ -87,9 +92,7 @@ def _keeping_marks(init: Callable[..., None]) -> Callable[..., None]:
     return checked_init
 
 
-def _refuse_marked_inputs(
-    inputs: Sequence[Variable], order: Sequence[Apply], loop_name: str | None
-) -> None:
+def _refuse_marked_inputs(inputs: Sequence[Variable], order: Sequence[Apply], where: str) -> None:
     marked = [v for v in inputs if is_tagged(v)]
     for node in order:
         if isinstance(node.op, Mark):
@@ -97,15 +100,14 @@ def _refuse_marked_inputs(
             marked += [new for new, old in pairs if old in inputs]
     for variable in marked:
         raise ValueError(
-            f"the mark on {label_of(variable)!r} would be lost: it is on an input of the step of "
-            f"loop {loop_name or 'scan_fn'!r}, which is computed elsewhere. Mark the variable "
-            "where it is computed, outside the loop or in the step before, or mark a copy of it "
-            "(`mark_statistic(x.copy())`) inside."
+            f"the mark on {label_of(variable)!r} would be lost: it is on an input of the {where}, "
+            "which is computed elsewhere. Mark the variable where it is computed, outside the "
+            "loop or in the step before, or mark a copy of it (`mark_statistic(x.copy())`) inside."
         )
 
 
 def _known_as_derivative(l_op: Callable[..., list[Variable]]) -> Callable[..., list[Variable]]:
-    """The gradient `l_op` of a loop, known as one if there are marks in the loop."""
+    """The gradient `l_op` of an op, known as one if there are marks in its graph."""
 
     @functools.wraps(l_op)
     def known(self: Any, *args: Any) -> list[Variable]:
@@ -130,13 +132,17 @@ class DropMarks(GraphRewriter):  # type: ignore[misc]
         fgraph.attach_feature(ReplaceValidate())
 
     def apply(self, fgraph: Any) -> None:
-        """Drop the marks of `fgraph`, and of the graphs inside its loops."""
+        """Drop the marks of `fgraph`, if it is compiled, and of the graphs inside its loops."""
+        if is_compiled(fgraph):
+            self._drop(fgraph)
+
+    def _drop(self, fgraph: Any) -> None:
         for node in fgraph.toposort():
             if isinstance(node.op, Mark | StatisticDerivative):
                 for marked, value in zip(node.outputs, node.inputs, strict=False):
                     fgraph.replace(marked, value, reason="drop_marks")
             elif is_loop(node) and has_marks(node.op):
-                node.op = with_inner_graph_changed(node.op, self.apply)
+                node.op = with_inner_graph_changed(node.op, self._drop)
 
 
 def check_marks_were_kept(op: Op, path: Path) -> None:

@@ -9,8 +9,8 @@ Only what the outputs need is looked at. A statistic that none of them needs may
 defined; and an input that nothing needs any more is not kept as one.
 
 What can't be rewritten is refused here, before anything is built, with the path of loops to it:
-derivatives of the training graph, noise that is the same for every batch, loops that were
-vectorized, marks on inputs of a body, marks on integers, and loops whose bodies the engine has
+derivatives of the training graph, noise that is the same for every batch, marks inside ops that
+can't be opened, marks on inputs of a body, marks on integers, and loops whose bodies the engine has
 changed already.
 
 Sharp edges: statistics are named in the order in which they are computed, which depends on the
@@ -101,11 +101,13 @@ def _refuse(node: Apply, path: Path) -> None:
             "of the training graph, through statistics of the batch. Leave derivatives out of the "
             "outputs, and take derivatives of the inference graph."
         )
-    if hasattr(node.op, "core_op"):
-        inner = "/".join([*map(name_of, path), str(getattr(node.op.core_op, "name", "loop"))])
+    if type(node.op).__name__ != _SAME_NOISE:
+        op = getattr(node.op, "core_op", node.op)
+        where = "/".join([*map(name_of, path), str(getattr(op, "name", None) or type(op).__name__)])
         raise ValueError(
-            f"loop {inner!r} was vectorized, which makes one op of it and of the statistics "
-            "inside, where they can't be reached. Vectorize the inference graph instead."
+            f"{where!r} is inside an op of type {type(node.op).__name__}, where its statistics "
+            "can't be reached: only `Scan` and `OpFromGraph` are opened. If a loop was vectorized, "
+            "vectorize the inference graph instead."
         )
     raise ValueError(
         f"{place(path)} draws noise from an MRG_RandomStream, which every batch of an estimate "
@@ -118,6 +120,8 @@ def _demand_inside(scope: Scope, output: Variable, node: Apply) -> list[Variable
     inside = scope.scopes.get(node)
     if inside is None:
         if (boundary := boundary_of(node)) is None:
+            if has_marks(node.op):
+                _refuse(node, scope.path)
             return list(node.inputs)
         inside = scope.scopes[node] = Scope((*scope.path, node), boundary)
         check_marks_were_kept(node.op, inside.path)
