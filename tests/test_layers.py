@@ -66,8 +66,31 @@ def test_modules_import_from_their_own_floor_and_from_those_below() -> None:
             assert both != INDEPENDENT, f"{name} imports {other}"
 
 
-def test_one_module_alone_imports_the_engine() -> None:
-    assert [n for n in MODULES if packages(n) & {"aesara", "pytensor"}] == ["graph.engine"]
+def test_each_engine_is_imported_by_one_module_and_one_knows_both() -> None:
+    engines = {name: packages(name) & {"aesara", "pytensor"} for name in MODULES}
+    assert {name: found for name, found in engines.items() if found} == {
+        "graph.on_aesara": {"aesara"},
+        "graph.on_pytensor": {"pytensor"},
+    }
+    for module in ("graph.on_aesara", "graph.on_pytensor"):
+        assert [name for name, below in BELOW.items() if module in below] == ["graph.engine"]
+
+
+def names_of(module: str) -> set[str]:
+    """What a module gives to those who import all of it."""
+    names: set[str] = set()
+    for node in MODULES[module].body:
+        if isinstance(node, ast.ImportFrom) and node.module != "__future__":
+            names |= {alias.asname for alias in node.names if alias.asname}
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign):
+            names |= {n.id for t in node.targets for n in ast.walk(t) if isinstance(n, ast.Name)}
+    return {name for name in names if not name.startswith("_")}
+
+
+def test_both_engines_have_the_same_names() -> None:
+    assert names_of("graph.on_aesara") == names_of("graph.on_pytensor")
 
 
 def test_population_needs_numpy_alone() -> None:
@@ -91,5 +114,7 @@ def test_matplotlib_is_imported_by_reports_within_functions() -> None:
 
 
 def test_layout_of_loops_is_known_in_two_places() -> None:
-    knowing = {name for name, tree in MODULES.items() if "ScanArgs" in str(imported(tree))}
-    assert knowing <= {"graph.engine", "graph.loops", "graph.boundaries"}
+    for known in ("ScanArgs", "take_apart"):
+        knowing = {name for name, tree in MODULES.items() if known in str(imported(tree))}
+        engines = {"graph.on_aesara", "graph.on_pytensor"}
+        assert knowing - engines <= {"graph.loops", "graph.boundaries"}

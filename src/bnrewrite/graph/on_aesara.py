@@ -1,0 +1,114 @@
+"""Aesara, by the names and in the manner that `engine` tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import copy
+from typing import Any
+
+from aesara import Out as Out
+from aesara import function as function
+from aesara import shared as shared
+from aesara import tensor as tensor
+from aesara.compile.builders import OpFromGraph as OpFromGraph
+from aesara.compile.function.types import Supervisor
+from aesara.compile.mode import optdb as optdb
+from aesara.compile.sharedvalue import SharedVariable as SharedVariable
+from aesara.gradient import DisconnectedType as DisconnectedType
+from aesara.graph.basic import Apply as Apply
+from aesara.graph.basic import Constant as Constant
+from aesara.graph.basic import Variable as Variable
+from aesara.graph.basic import ancestors as ancestors
+from aesara.graph.basic import graph_inputs as graph_inputs
+from aesara.graph.features import ReplaceValidate as ReplaceValidate
+from aesara.graph.null_type import NullType as NullType
+from aesara.graph.op import Op as _Op
+from aesara.graph.rewriting.basic import GraphRewriter as GraphRewriter
+from aesara.raise_op import CheckAndRaise as CheckAndRaise
+from aesara.scan.op import Scan as Scan
+from aesara.scan.utils import ScanArgs as ScanArgs
+from aesara.tensor.elemwise import CAReduce as CAReduce
+from aesara.tensor.elemwise import DimShuffle as DimShuffle
+from aesara.tensor.elemwise import Elemwise as Elemwise
+from aesara.tensor.random.type import RandomType as RandomType
+from aesara.tensor.shape import Shape as Shape
+from aesara.tensor.shape import Shape_i as Shape_i
+from aesara.tensor.subtensor import Subtensor as Subtensor
+from aesara.tensor.type import TensorType as TensorType
+
+NAME, TITLE = "aesara", "Aesara"
+
+
+class Op(_Op):  # type: ignore[misc]
+    """An op, written as for PyTensor."""
+
+    def L_op(self, inputs: Any, outputs: Any, cotangents: Any) -> Any:
+        """What Aesara calls the pullback."""
+        return self.pullback(inputs, outputs, cotangents)
+
+    def R_op(self, inputs: Any, tangents: Any) -> Any:
+        """What Aesara calls the pushforward."""
+        return self.pushforward(inputs, None, tangents)
+
+    def infer_shape(self, fgraph: Any, node: Apply, shapes: Any) -> Any:
+        """What Aesara calls `shapes_of`."""
+        return self.shapes_of(node, shapes)
+
+
+def inner_graph(node: Apply) -> tuple[Sequence[Variable], Sequence[Variable]]:
+    """Inputs and outputs of the graph inside `node`."""
+    return node.op.inner_inputs, node.op.inner_outputs
+
+
+def infer_shape(node: Apply, shapes: Sequence[tuple[Variable, ...]]) -> Any:
+    """The shapes of the outputs of `node`, from those of its inputs; it may raise anything."""
+    return node.op.infer_shape(None, node, shapes)
+
+
+def take_apart(
+    op: Scan,
+    inputs: Sequence[Variable],
+    outputs: Sequence[Variable],
+    inside: tuple[Sequence[Variable], Sequence[Variable]],
+) -> ScanArgs:
+    """The named lists of a loop. Nothing is cloned: the variables are those that came in."""
+    return ScanArgs(inputs, outputs, *inside, op.info, False)
+
+
+def with_inner_graph_changed(op: Any, change: Callable[[Any], None]) -> Any:
+    """A copy of `op` whose inner graph has been through `change`."""
+    clone = op.clone()
+    change(clone.fgraph)
+    return clone
+
+
+# Whether graphs inside of ops are frozen when the op is made, without tags and names.
+FREEZES = False
+
+
+def is_compiled(fgraph: Any) -> bool:
+    """Whether `fgraph` is rewritten to be compiled, and not for its own sake."""
+    return any(isinstance(feature, Supervisor) for feature in fgraph._features)
+
+
+PULLBACK = "L_op"
+
+
+def runs_ops(fgraph: Any) -> bool:
+    """Whether `fgraph` is compiled for a backend that runs the code of our ops."""
+    return True
+
+
+def _clone_with_nested_graphs(op: Any) -> Any:
+    clone = copy(op)
+    clone.fgraph, _ = op.fgraph.clone_get_equiv(clone_inner_graphs=True)
+    return clone
+
+
+def install_own_hooks(mark: type[Op]) -> None:
+    """Make clones of ops with graphs inside deep.
+
+    Compiling clones ops, but such a clone would share the ops nested in it with the caller's
+    graph, and these are rewritten in place.
+    """
+    Scan.clone = OpFromGraph.clone = _clone_with_nested_graphs

@@ -1,0 +1,104 @@
+"""PyTensor, by the names and in the manner that `engine` tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from pytensor import Out as Out
+from pytensor import function as function
+from pytensor import shared as shared
+from pytensor import tensor as tensor
+from pytensor.compile.builders import OpFromGraph as OpFromGraph
+from pytensor.compile.mode import optdb as optdb
+from pytensor.compile.sharedvalue import SharedVariable as SharedVariable
+from pytensor.gradient import DisconnectedType as DisconnectedType
+from pytensor.graph.basic import Apply as Apply
+from pytensor.graph.basic import Constant as Constant
+from pytensor.graph.basic import Variable as Variable
+from pytensor.graph.features import ReplaceValidate as ReplaceValidate
+from pytensor.graph.null_type import NullType as NullType
+from pytensor.graph.op import Op as _Op
+from pytensor.graph.replace import _vectorize_node
+from pytensor.graph.rewriting.basic import GraphRewriter as GraphRewriter
+from pytensor.graph.rewriting.basic import get_active_mode
+from pytensor.graph.traversal import ancestors as ancestors
+from pytensor.graph.traversal import graph_inputs as graph_inputs
+from pytensor.link.basic import JITLinker
+from pytensor.raise_op import CheckAndRaise as CheckAndRaise
+from pytensor.scan.op import Scan as Scan
+from pytensor.scan.utils import ScanArgs as ScanArgs
+from pytensor.tensor.elemwise import CAReduce as CAReduce
+from pytensor.tensor.elemwise import DimShuffle as DimShuffle
+from pytensor.tensor.elemwise import Elemwise as Elemwise
+from pytensor.tensor.random.type import RandomType as RandomType
+from pytensor.tensor.shape import Shape as Shape
+from pytensor.tensor.shape import Shape_i as Shape_i
+from pytensor.tensor.subtensor import Subtensor as Subtensor
+from pytensor.tensor.type import TensorType as TensorType
+
+NAME, TITLE = "pytensor", "PyTensor"
+
+
+class Op(_Op):  # type: ignore[misc]
+    """An op, which says what shapes it computes by `shapes_of`."""
+
+    def infer_shape(self, node: Apply, shapes: Any) -> Any:
+        """What PyTensor calls `shapes_of`."""
+        return self.shapes_of(node, shapes)
+
+
+_inner_graphs: WeakKeyDictionary[Apply, tuple[Sequence[Variable], Sequence[Variable]]]
+_inner_graphs = WeakKeyDictionary()
+
+
+def inner_graph(node: Apply) -> tuple[Sequence[Variable], Sequence[Variable]]:
+    """Inputs and outputs of the graph inside `node`, thawed: the same as long as it lives."""
+    if node not in _inner_graphs:
+        thawed = node.op.fgraph.unfreeze()
+        _inner_graphs[node] = list(thawed.inputs), list(thawed.outputs)
+    return _inner_graphs[node]
+
+
+def infer_shape(node: Apply, shapes: Sequence[tuple[Variable, ...]]) -> Any:
+    """The shapes of the outputs of `node`, from those of its inputs; it may raise anything."""
+    return node.op.infer_shape(node, shapes)
+
+
+def take_apart(
+    op: Scan,
+    inputs: Sequence[Variable],
+    outputs: Sequence[Variable],
+    inside: tuple[Sequence[Variable], Sequence[Variable]],
+) -> ScanArgs:
+    """The named lists of a loop. Nothing is cloned: the variables are those that came in."""
+    return ScanArgs(inputs, outputs, *inside, op.info)
+
+
+def with_inner_graph_changed(op: Any, change: Callable[[Any], None]) -> Any:
+    """A copy of `op` whose inner graph has been through `change`."""
+    thawed = op.fgraph.unfreeze()
+    change(thawed)
+    return op.clone_with_inner_graph(thawed)
+
+
+FREEZES = True
+
+
+def is_compiled(fgraph: Any) -> bool:
+    """Whether `fgraph` is rewritten to be compiled, and not for its own sake."""
+    return hasattr(fgraph, "_compile_mode")
+
+
+PULLBACK = "pullback"
+
+
+def runs_ops(fgraph: Any) -> bool:
+    """Whether `fgraph` is compiled for a backend that runs the code of our ops."""
+    return not isinstance(get_active_mode(fgraph).linker, JITLinker)
+
+
+def install_own_hooks(mark: type[Op]) -> None:
+    """Let `vectorize_graph` ask a mark what becomes of it, and not hide the mark."""
+    _vectorize_node.register(mark)(lambda op, node, *inputs: op.vectorized(node, *inputs))
