@@ -50,9 +50,9 @@ def test_docstring_examples_run(name: str) -> None:
 
 def test_every_public_function_has_an_example_that_runs() -> None:
     public = [v for k, v in vars(bnrewrite).items() if callable(v) and k[0] != "_"]
+    public = [v for v in public if not (isinstance(v, type) and issubclass(v, Warning))]
     without = [v.__name__ for v in public if ">>>" not in (v.__doc__ or "")]
     assert sorted(without) == [
-        "LostTags",
         "Population",
         "ShardError",
         "Statistic",

@@ -7,6 +7,7 @@ from copy import copy
 from typing import Any
 
 from aesara import Out as Out
+from aesara import __version__
 from aesara import function as function
 from aesara import shared as shared
 from aesara import tensor as tensor
@@ -36,7 +37,7 @@ from aesara.tensor.shape import Shape_i as Shape_i
 from aesara.tensor.subtensor import Subtensor as Subtensor
 from aesara.tensor.type import TensorType as TensorType
 
-NAME, TITLE = "aesara", "Aesara"
+NAME, TITLE, VERSION = "aesara", "Aesara", __version__
 
 
 class Op(_Op):  # type: ignore[misc]

@@ -7,6 +7,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from pytensor import Out as Out
+from pytensor import __version__
 from pytensor import function as function
 from pytensor import shared as shared
 from pytensor import tensor as tensor
@@ -38,7 +39,7 @@ from pytensor.tensor.shape import Shape_i as Shape_i
 from pytensor.tensor.subtensor import Subtensor as Subtensor
 from pytensor.tensor.type import TensorType as TensorType
 
-NAME, TITLE = "pytensor", "PyTensor"
+NAME, TITLE, VERSION = "pytensor", "PyTensor", __version__
 
 
 class Op(_Op):  # type: ignore[misc]

@@ -13,8 +13,8 @@ derivatives of the training graph, noise that is the same for every batch, marks
 can't be opened, marks on inputs of a body, marks on integers, and loops whose bodies the engine has
 changed already.
 
-Sharp edges: statistics are named in the order in which they are computed, which depends on the
-order of the outputs. A loop is named after its op, and equal names are told apart by a number.
+Sharp edge: the order of the statistics is that of computation, which depends on the order of the
+outputs; their names do not (see `names`).
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from bnrewrite.graph.boundaries import boundary_of
 from bnrewrite.graph.engine import Apply, Constant, Variable
 from bnrewrite.graph.hooks import check_marks_were_kept
 from bnrewrite.graph.marks import Mark, StatisticDerivative, has_marks, is_tagged, label_of
+from bnrewrite.graph.names import Numbering
 from bnrewrite.graph.rebuild import topological_order
 from bnrewrite.graph.scope import Scope
-from bnrewrite.graph.statistics import Path, Statistic, name_of, place, unique
+from bnrewrite.graph.statistics import Path, Statistic, name_of, place
 
 # An op by its name, as importing its deprecated module warns.
 _SAME_NOISE = "mrg_uniform"
@@ -50,7 +51,9 @@ def survey(outputs: Sequence[Variable]) -> Scope:
     _demand(scope, outputs)
     scope.outputs.extend(dict.fromkeys(outputs))
     _drop_finished_scopes(scope)
-    _name_statistics(scope, "", set())
+    numbering = Numbering()
+    _name_statistics(scope, "", numbering)
+    numbering.warn()
     if next(scope.all_statistics(), None) is None:
         raise ValueError(
             "there is no marked statistic in the graph of the outputs. Mark the means and "
@@ -144,17 +147,17 @@ def _drop_finished_scopes(scope: Scope) -> None:
             del scope.scopes[node]
 
 
-def _name_statistics(scope: Scope, prefix: str, taken: set[str]) -> None:
-    """List the statistics of `scope` and of those inside, each with a name not `taken`."""
+def _name_statistics(scope: Scope, prefix: str, numbering: Numbering) -> None:
+    """List the statistics of `scope` and of those inside, each with a name of its own."""
     scope.order = topological_order(scope.outputs, (), scope.needed)
-    for variable in _marked(scope):
-        label = _checked_label(variable, scope.path)
-        name = unique(prefix + label, taken)
-        scope.statistics[variable] = Statistic(scope.path, variable, label, name)
-    for node in scope.order:
-        if node in scope.scopes:
-            inside = scope.scopes[node]
-            _name_statistics(inside, unique(prefix + name_of(node) + "/", taken), taken)
+    place = scope.path, scope.order
+    labels = {v: _checked_label(v, scope.path) for v in _marked(scope)}
+    names = numbering.names(labels, lambda v: prefix + labels[v], *place)
+    scope.statistics = {v: Statistic(scope.path, v, labels[v], names[v]) for v in labels}
+    nodes = [node for node in scope.order if node in scope.scopes]
+    prefixes = numbering.names(nodes, lambda node: f"{prefix}{name_of(node)}/", *place)
+    for node in nodes:
+        _name_statistics(scope.scopes[node], prefixes[node], numbering)
 
 
 def _marked(scope: Scope) -> list[Variable]:
