@@ -6,6 +6,7 @@ import textwrap
 import warnings
 from collections.abc import Iterator
 from copy import copy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -441,3 +442,50 @@ def test_mark_inside_of_an_op_that_can_not_be_opened_is_refused(depth: int) -> N
     where = "outer/own" if depth else "own"
     with pytest.raises(ValueError, match=rf"'{where}' is inside an op of type OwnLoop.*opened"):
         InferenceGraph([x], y)
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_marks_that_the_outputs_do_not_need_are_named(depth: int) -> None:
+    def body(x: Variable) -> list[Variable]:
+        return [centered(x), x * 2]
+
+    for name in ("loop0", "loop1")[:depth]:
+        body = partial(engine.scan, body, name=name)
+    x = at.TensorType("float64", (None,) * (depth + 2))("x")
+    where = ["", r"'loop0/mean'", r"'loop1/loop0/mean'"][depth]
+    message = rf"marks on \[{where}\], in parts of loops" if depth else r"from\.$"
+    with pytest.raises(ValueError, match=message):
+        InferenceGraph([x], body(x)[1])
+
+
+def test_mark_whose_result_was_ignored_is_named(x: Variable) -> None:
+    mean, variance = x.mean(axis=1), x.var(axis=1)
+    mark_moments(mean, variance, label="h")
+    message = r"read the variables that were marked as \['h.mean', 'h.variance'\], and not the var"
+    with pytest.raises(ValueError, match=message):
+        InferenceGraph([x], (x - mean[:, None]) / variance[:, None])
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_op_in_an_op_with_a_parameter_for_the_steps_of_its_loop_is_not_refused(depth: int) -> None:
+    n_steps, weight = engine.shared(np.array(3)), engine.shared(np.eye(2))
+
+    def repeated(v: Variable) -> Variable:
+        u = v.type()
+        h = engine.scan(lambda h: centered(h @ weight), outputs_info=[u], n_steps=n_steps)
+        return engine.op_of([u], [h[-1]])(v)
+
+    def body(v: Variable) -> Variable:
+        u = v.type()
+        return engine.op_of([u], [repeated(u) * 2])(v)
+
+    for _ in range(depth):
+        body = partial(engine.scan, body)
+    x = at.TensorType("float64", (None,) * (depth + 2))("x")
+    graph = InferenceGraph([x], body(x))
+    shape = (4,) * depth
+    values = np.random.default_rng(0).normal(size=(*shape, 5, 2))
+    (mean,) = graph.estimate([(values,)]).values()
+    assert mean.shape == (*shape, 3, 2)
+    expected = np.stack([values.mean(axis=-2), *[np.zeros((*shape, 2))] * 2], axis=-2)
+    np.testing.assert_allclose(mean, expected, atol=1e-15)

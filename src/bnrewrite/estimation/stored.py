@@ -16,7 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bnrewrite.graph.engine import CheckAndRaise, SharedVariable, TensorType, Variable, shared
+from bnrewrite.graph.engine import (
+    CheckAndRaise,
+    SharedVariable,
+    TensorType,
+    Variable,
+    shared,
+    without_test_values,
+)
 from bnrewrite.graph.statistics import Statistic
 
 _require_estimate = CheckAndRaise(
@@ -36,6 +43,7 @@ class StoredPopulation:
         The same, which can't be computed before there are values.
     """
 
+    @without_test_values
     def __init__(self, statistics: Iterable[Statistic]) -> None:
         self.variables: dict[Statistic, SharedVariable] = {s: _empty(s) for s in statistics}
         self._is_known = shared(np.int8(0), name="is_estimated")

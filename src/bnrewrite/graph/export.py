@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from dataclasses import replace as changed
 
 from bnrewrite.graph.boundaries import is_loop, is_while_loop
-from bnrewrite.graph.engine import Apply, Variable
+from bnrewrite.graph.engine import Apply, Variable, without_test_values
 from bnrewrite.graph.exported import Export, Exported
 from bnrewrite.graph.hold import hold_last_step
 from bnrewrite.graph.invariance import Dependencies, Dependency, outside_of
@@ -74,6 +74,7 @@ def export_statistics(outputs: Variable | Sequence[Variable]) -> Exported:
     return export(survey([outputs] if isinstance(outputs, Variable) else outputs))
 
 
+@without_test_values
 def export(scope: Scope) -> Exported:
     """`export_statistics` of the outputs of a survey."""
     exports, _ = _export(scope, {})
@@ -81,7 +82,9 @@ def export(scope: Scope) -> Exported:
 
 
 def _variances(scope: Scope) -> dict[Statistic, Statistic]:
-    pairs = [[scope.statistics[v] for v in node.outputs] for node in scope.marks]
+    pairs = [
+        [scope.statistics[v] for v in node.outputs if v in scope.statistics] for node in scope.marks
+    ]
     variances = {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
     for inside in scope.scopes.values():
         variances |= _variances(inside)
@@ -107,7 +110,7 @@ def _export(scope: Scope, memo: Memo) -> tuple[_Exports, _Lengths]:
     exports.update({s: Export(memo.get(v, v)) for v, s in scope.statistics.items()})
     for node in scope.marks:
         for count in node.inputs[len(node.outputs) :]:
-            for statistic in (scope.statistics[v] for v in node.outputs):
+            for statistic in (scope.statistics[v] for v in node.outputs if v in scope.statistics):
                 exports[statistic] = changed(exports[statistic], count=memo.get(count, count))
     return exports, lengths
 

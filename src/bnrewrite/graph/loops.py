@@ -98,8 +98,7 @@ class Loop:
         """
         args = self._args
         op = _like(self._op, args.inner_inputs, args.inner_outputs, args.info)
-        # make_node: calling an op with a single output returns it without a list.
-        new = op.make_node(*args.outer_inputs).outputs
+        new = op(*args.outer_inputs, return_list=True)
         n_shared, n_kept = len(args.outer_out_shared), len(self._old_outputs)
         n_added = len(new) - n_kept
         first_added = n_kept - n_shared

@@ -12,6 +12,7 @@ from typing import Any
 from bnrewrite.graph.engine import Variable
 from bnrewrite.graph.engine import tensor as at
 from bnrewrite.graph.marks import Mark, label_of
+from bnrewrite.graph.nearby import remember
 
 
 def mark_statistic(variable: Variable, label: str | None = None) -> Variable:
@@ -105,7 +106,8 @@ def _mark(
                 f"a batch statistic is a floating-point tensor variable, and {value} is {dtype}."
             )
     mark = Mark(*(label or label_of(v) for label, v in zip(labels, values, strict=True)))
-    marked: list[Variable] = mark.make_node(*map(_unmarked, values), *counts).outputs
+    marked: list[Variable] = mark(*map(_unmarked, values), *counts, return_list=True)
+    remember(marked[0].owner)
     for new, old in zip(marked, values, strict=True):
         new.name = old.name
     return marked

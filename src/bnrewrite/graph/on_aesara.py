@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import copy
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 from aesara import Out as Out
-from aesara import __version__
+from aesara import __version__, config
 from aesara import function as function
 from aesara import shared as shared
 from aesara import tensor as tensor
@@ -24,6 +25,7 @@ from aesara.graph.basic import graph_inputs as graph_inputs
 from aesara.graph.features import ReplaceValidate as ReplaceValidate
 from aesara.graph.null_type import NullType as NullType
 from aesara.graph.op import Op as _Op
+from aesara.graph.op import compute_test_value
 from aesara.graph.rewriting.basic import GraphRewriter as GraphRewriter
 from aesara.raise_op import CheckAndRaise as CheckAndRaise
 from aesara.scan.op import Scan as Scan
@@ -37,6 +39,7 @@ from aesara.tensor.shape import Shape_i as Shape_i
 from aesara.tensor.subtensor import Subtensor as Subtensor
 from aesara.tensor.type import TensorType as TensorType
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 NAME, TITLE, VERSION = "aesara", "Aesara", __version__
 
 
@@ -59,6 +62,12 @@ class Op(_Op):  # type: ignore[misc]
 def inner_graph(node: Apply) -> tuple[Sequence[Variable], Sequence[Variable]]:
     """Inputs and outputs of the graph inside `node`."""
     return node.op.inner_inputs, node.op.inner_outputs
+
+
+def without_test_values(function: _Function) -> _Function:
+    """Decorates what builds graphs: test values are the caller's, and what is new has none."""
+    decorated: _Function = config.change_flags(compute_test_value="off")(function)
+    return decorated
 
 
 def infer_shape(node: Apply, shapes: Sequence[tuple[Variable, ...]]) -> Any:
@@ -106,10 +115,31 @@ def _clone_with_nested_graphs(op: Any) -> Any:
     return clone
 
 
+def _running_a_clone(call: Callable[..., Any]) -> Callable[..., Any]:
+    """The method that calls an op, where test values are computed by a clone of it."""
+
+    @wraps(call)
+    def call_and_run_a_clone(op: Any, *inputs: Any, **options: Any) -> Any:
+        with config.change_flags(compute_test_value="off"):
+            called = call(op, *inputs, **options)
+        if config.compute_test_value != "off":
+            node = (called[0] if isinstance(called, list) else called).owner
+            outputs = [v.clone() for v in node.outputs]
+            compute_test_value(Apply(_clone_with_nested_graphs(op), node.inputs, outputs))
+            for output, computed in zip(node.outputs, outputs, strict=True):
+                if hasattr(computed.tag, "test_value"):
+                    output.tag.test_value = computed.tag.test_value
+        return called
+
+    return call_and_run_a_clone
+
+
 def install_own_hooks(mark: type[Op]) -> None:
-    """Make clones of ops with graphs inside deep.
+    """Keep the graphs inside of the caller's ops from being rewritten in place.
 
     Compiling clones ops, but such a clone would share the ops nested in it with the caller's
-    graph, and these are rewritten in place.
+    graph; and an op that is run to compute test values is compiled in place. Both get deep clones.
     """
     Scan.clone = OpFromGraph.clone = _clone_with_nested_graphs
+    Scan.__call__ = _running_a_clone(Scan.__call__)
+    OpFromGraph.__call__ = _running_a_clone(OpFromGraph.__call__)

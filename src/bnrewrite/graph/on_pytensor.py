@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from pytensor import Out as Out
@@ -39,6 +39,7 @@ from pytensor.tensor.shape import Shape_i as Shape_i
 from pytensor.tensor.subtensor import Subtensor as Subtensor
 from pytensor.tensor.type import TensorType as TensorType
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 NAME, TITLE, VERSION = "pytensor", "PyTensor", __version__
 
 
@@ -60,6 +61,11 @@ def inner_graph(node: Apply) -> tuple[Sequence[Variable], Sequence[Variable]]:
         thawed = node.op.fgraph.unfreeze()
         _inner_graphs[node] = list(thawed.inputs), list(thawed.outputs)
     return _inner_graphs[node]
+
+
+def without_test_values(function: _Function) -> _Function:
+    """Decorates what builds graphs. In PyTensor there are no test values."""
+    return function
 
 
 def infer_shape(node: Apply, shapes: Sequence[tuple[Variable, ...]]) -> Any:

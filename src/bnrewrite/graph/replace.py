@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bnrewrite.graph.boundaries import is_loop
-from bnrewrite.graph.engine import Apply, TensorType, Variable
+from bnrewrite.graph.engine import Apply, TensorType, Variable, without_test_values
 from bnrewrite.graph.engine import tensor as at
 from bnrewrite.graph.hold import hold_last_step
 from bnrewrite.graph.loops import Loop
@@ -70,6 +70,7 @@ def replace_statistics(
     return replaced[0] if isinstance(outputs, Variable) else replaced
 
 
+@without_test_values
 def replace(
     scope: Scope, outputs: Sequence[Variable], values: Mapping[Statistic, Variable]
 ) -> list[Variable]:

@@ -26,6 +26,7 @@ from bnrewrite.graph.engine import Apply, Constant, Variable
 from bnrewrite.graph.hooks import check_marks_were_kept
 from bnrewrite.graph.marks import Mark, StatisticDerivative, has_marks, is_tagged, label_of
 from bnrewrite.graph.names import Numbering
+from bnrewrite.graph.nearby import marks_nearby
 from bnrewrite.graph.rebuild import topological_order
 from bnrewrite.graph.scope import Scope
 from bnrewrite.graph.statistics import Path, Statistic, name_of, place
@@ -59,6 +60,7 @@ def survey(outputs: Sequence[Variable]) -> Scope:
             "there is no marked statistic in the graph of the outputs. Mark the means and "
             "variances of the batch while building it, and use what `mark_statistic(x)` returns, "
             "or set `x.tag.bn_statistic = True`, on variables that the outputs are computed from."
+            + marks_nearby(outputs)
         )
     return scope
 
