@@ -48,6 +48,7 @@ def test_every_public_function_has_an_example_that_runs() -> None:
     without = [v.__name__ for v in public if ">>>" not in (v.__doc__ or "")]
     assert sorted(without) == [
         "LostTags",
+        "NotChecked",
         "Population",
         "ShardError",
         "Statistic",

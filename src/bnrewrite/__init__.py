@@ -33,6 +33,7 @@ Whatever can't be rewritten raises, and names the loop, the cause and the way ou
 from importlib.metadata import version as _version
 
 from bnrewrite.cautions import LostTags as LostTags
+from bnrewrite.cautions import NotChecked as NotChecked
 from bnrewrite.estimation.estimator import estimate_population as estimate_population
 from bnrewrite.estimation.shards import ShardError as ShardError
 from bnrewrite.graph.engine import NAME as engine
@@ -51,6 +52,7 @@ from bnrewrite.report.plots import plot_population as plot_population
 __all__ = [
     "InferenceGraph",
     "LostTags",
+    "NotChecked",
     "Population",
     "ShardError",
     "Statistic",

@@ -17,6 +17,10 @@ class LostTags(UserWarning):
     """Tags that were set by hand inside a loop may be gone."""
 
 
+class NotChecked(UserWarning):
+    """Something of an inference graph could not be verified."""
+
+
 def caution(message: str, category: type[Warning]) -> None:
     """Warn at the line outside of this package that called into it."""
     level, frame = 2, sys._getframe(1)
