@@ -16,6 +16,7 @@ AESARA = sys.version_info < (3, 12)
 
 if AESARA:
     import aesara as module
+    from aesara import sparse as sparse
     from aesara import tensor as tensor
     from aesara.compile.builders import OpFromGraph as OpFromGraph
     from aesara.compile.mode import Mode as Mode
@@ -49,6 +50,7 @@ if AESARA:
 else:
     import pytensor as module
     from pytensor import ifelse as ifelse
+    from pytensor import sparse as sparse
     from pytensor import tensor as tensor
     from pytensor.compile.builders import OpFromGraph as OpFromGraph
     from pytensor.compile.mode import Mode as Mode

@@ -34,6 +34,7 @@ from importlib.metadata import version as _version
 
 from bnrewrite.cautions import Indistinguishable as Indistinguishable
 from bnrewrite.cautions import LostTags as LostTags
+from bnrewrite.cautions import NotChecked as NotChecked
 from bnrewrite.estimation.estimator import estimate_population as estimate_population
 from bnrewrite.estimation.shards import ShardError as ShardError
 from bnrewrite.graph.engine import NAME as engine
@@ -53,6 +54,7 @@ __all__ = [
     "Indistinguishable",
     "InferenceGraph",
     "LostTags",
+    "NotChecked",
     "Population",
     "ShardError",
     "Statistic",

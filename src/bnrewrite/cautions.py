@@ -21,6 +21,10 @@ class Indistinguishable(UserWarning):
     """Two statistics have one name, and nothing tells them apart."""
 
 
+class NotChecked(UserWarning):
+    """Something of an inference graph could not be verified."""
+
+
 def caution(message: str, category: type[Warning]) -> None:
     """Warn at the line outside of this package that called into it."""
     level, frame = 2, sys._getframe(1)

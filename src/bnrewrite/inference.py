@@ -10,18 +10,21 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from bnrewrite.estimation.batches import Batch, in_order
 from bnrewrite.estimation.estimates import Estimates
+from bnrewrite.graph.choice import Only, choose, restrict
 from bnrewrite.graph.engine import Variable
 from bnrewrite.graph.export import export
 from bnrewrite.graph.inputs import check_inputs
 from bnrewrite.graph.replace import replace
 from bnrewrite.graph.survey import survey
 from bnrewrite.population.tallies import Pooling
-from bnrewrite.report.gap import Comparison, gap_table
-from bnrewrite.report.verify import verify_batch, verify_structure
+from bnrewrite.report.batch_axes import as_values
+from bnrewrite.report.comparison import Comparison
+from bnrewrite.report.gap import Gap, gap_of
+from bnrewrite.report.structure import verify_structure
+from bnrewrite.report.verification import Verification, structure_alone
+from bnrewrite.report.verify import verify_batch
 
 
 def get_inference_graph(
@@ -84,6 +87,9 @@ class InferenceGraph(Estimates):
     batch_outputs : Variable or sequence of Variable
         Outputs of the training graph, whose batch statistics are marked. Updates of random streams
         in loops can be among them.
+    only : str, iterable of str, or callable, optional
+        Which statistics become population statistics: names, patterns such as ``"encoder/*"``, or a
+        function that says it of a `Statistic`. The others stay those of the batch at hand.
     mode : str or Mode, optional
         How to compile the function that estimates, as for the engine's `function`.
 
@@ -91,6 +97,8 @@ class InferenceGraph(Estimates):
     ----------
     statistics : tuple of Statistic
         The marked statistics that the outputs need, in order of computation.
+    batch_statistics : tuple of Statistic
+        Those that are left out by `only`.
     outputs : Variable or list of Variable
         What `batch_outputs` become.
     population : Population or None
@@ -122,12 +130,17 @@ class InferenceGraph(Estimates):
         inputs: Sequence[Variable],
         batch_outputs: Variable | Sequence[Variable],
         *,
+        only: Only = None,
         mode: Any = None,
     ) -> None:
         is_single = isinstance(batch_outputs, Variable)
         self._batch_outputs = [batch_outputs] if is_single else list(batch_outputs)
         check_inputs(inputs, self._batch_outputs)
         self._scope = survey(self._batch_outputs)
+        marked = list(self._scope.all_statistics())
+        chosen = choose(marked, only)
+        self.batch_statistics = tuple(s for s in marked if s not in chosen)
+        restrict(self._scope, chosen)
         super().__init__(inputs, export(self._scope), mode)
         outputs = replace(self._scope, self._batch_outputs, self._stored.values)
         self.outputs: Variable | list[Variable] = outputs[0] if is_single else outputs
@@ -139,27 +152,28 @@ class InferenceGraph(Estimates):
     def _output_list(self) -> list[Variable]:
         return [self.outputs] if isinstance(self.outputs, Variable) else self.outputs
 
-    def verify(self, batch: Batch | None = None, batch_axes: Any = None) -> list[str]:
+    def verify(self, batch: Batch | None = None, batch_axes: Any = None) -> Verification:
         """Check that an example's outputs do not depend on the rest of its batch.
 
         Without a batch, the graph is searched: no batch statistic may be left, and the outputs must
-        read every population statistic. With one, the outputs of an example must not change when
-        all others do, nor when it is alone, for as many steps as the longest batch of the estimate
-        had, and for one more.
+        depend on the population statistics. With one, the outputs of its examples are compared with
+        those in other batches that are made of them: with other examples beside them, alone, in
+        another order, and with more steps than any batch of the estimate had.
 
         Parameters
         ----------
         batch : batch, optional
-            Of two examples or more that are not the same. Time axes are found by making axes of
-            equal length longer, so their length should not be that of others.
+            Of two examples or more that are not the same.
         batch_axes : dict or tuple, optional
             In the form of a batch, the axis of the examples for each input, None where there is
-            none. By default the one whose size all inputs have once.
+            none. By default it is found from the graph, as the axis that the marked statistics
+            reduce, or else the one whose size all inputs have once.
 
         Returns
         -------
-        list of str
-            What was checked. An output without an axis of examples, as a mean cost, can't be.
+        Verification
+            What was checked of each output, and what was not, and why. It prints as a table, and is
+            true if all was checked.
 
         Raises
         ------
@@ -167,21 +181,30 @@ class InferenceGraph(Estimates):
             If the graph is not one of inference, does not run, or has no population yet.
         ValueError
             If the batch does not allow the check, or there is no output to check.
+
+        Warns
+        -----
+        NotChecked
+            If there is a batch, and anything could not be checked with it.
         """
-        verify_structure(self._output_list(), self._scope, self._stored.variables)
+        outputs = self._output_list()
+        values_of, left = self._stored.variables, self.batch_statistics
+        verify_structure(self._scope, self._batch_outputs, outputs, values_of, left)
+        comparison = self._comparison
         if batch is None:
-            return ["structure"]
-        values = [np.asarray(value) for value in in_order(batch, self._inputs, "the batch")]
+            return structure_alone(comparison.labels)
+        values = as_values(self._inputs, in_order(batch, self._inputs, "the batch"))
         axes = None if batch_axes is None else in_order(batch_axes, self._inputs, "batch_axes")
         longest, lengths_of = self._stored.lengths(), self._estimator.lengths
-        return ["structure", *verify_batch(self._comparison, values, axes, longest, lengths_of)]
+        return verify_batch(self._scope, comparison, values, axes, longest, lengths_of)
 
-    def gap(self, batch: Batch) -> None:
-        """Print how far the outputs with population statistics are from those with `batch`'s own.
+    def gap(self, batch: Batch) -> Gap:
+        """How far the outputs with population statistics are from those with `batch`'s own.
 
-        For each output, the root mean square of the training graph's, that of the difference, their
-        quotient, and the greatest difference.
+        Returns
+        -------
+        Gap
+            It prints as a table. For each output: the root mean square of the training graph's,
+            that of the difference, their quotient, and the greatest difference.
         """
-        values = in_order(batch, self._inputs, "the batch")
-        both = self._comparison
-        print(gap_table(both.labels, both.batch(*values), both.inference(*values)))
+        return gap_of(self._comparison, in_order(batch, self._inputs, "the batch"))

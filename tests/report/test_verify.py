@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import engine
-from bnrewrite import InferenceGraph, batch_normalize, mark_statistic
+from bnrewrite import InferenceGraph, NotChecked, batch_normalize, mark_statistic
 from engine import Variable
 from engine import tensor as at
 
@@ -51,35 +51,100 @@ def right() -> InferenceGraph:
 def test_right_graph_is_checked_at_the_longest_length_seen_and_beyond(
     right: InferenceGraph,
 ) -> None:
-    assert right.verify() == ["structure"]
-    expected = ["structure", "examples of ['y']", "a batch of [7] steps", "a batch of [8] steps"]
-    assert right.verify(batch(4), AXES) == expected
-    assert right.verify(tuple(batch(4).values()), (1, 1)) == expected
-    assert right.verify(batch(4), {"x": -2, "mask": -1}) == expected
+    expected = """\
+output  structure  rows  size  order  longer  after until
+y             yes   yes   yes    yes     yes            -
+cost          yes   yes   yes    yes     yes            -
+longer: batches of 7 and 8 steps"""
+    for values, axes in (
+        (batch(4), None),
+        (batch(4), AXES),
+        (tuple(batch(4).values()), (1, 1)),
+        (batch(4), {"x": -2, "mask": -1}),
+    ):
+        result = right.verify(values, axes)
+        assert repr(result) == expected
+        assert bool(result) is True
+        assert result.not_checked() == []
 
 
-def test_axis_of_the_examples_is_found_if_there_is_one_candidate() -> None:
-    x, y = at.dtensor3("x"), at.lvector("y")
-    z = engine.scan(marked, [x])
-    graph = InferenceGraph([x, y], z[-1] + y[:, None])
-    values = (RNG.normal(size=(2, 5, 3)), np.arange(5))
-    graph.estimate([values])
-    assert graph.verify(values)[1:] == [
-        "examples of ['output 0']",
-        "a batch of [2] steps",
-        "a batch of [3] steps",
+def test_without_a_batch_the_structure_alone_is_checked(right: InferenceGraph) -> None:
+    result = right.verify()
+    assert (
+        repr(result)
+        == """\
+output  structure  rows  size  order  longer  after until
+y             yes    no    no     no      no            -
+cost          yes    no    no     no      no            -
+not checked:
+  y: rows, size, order, longer: there was no batch to compute.
+  cost: rows, size, order, longer: there was no batch to compute."""
+    )
+    assert bool(result) is False
+
+
+def test_what_could_not_be_checked_is_said_and_warned_about() -> None:
+    x, mask = at.dtensor3("x"), at.dmatrix("mask")
+    y = rnn(x, mask, marked)
+    total = (y.sum(axis=1) * mask[-1]).sum() / mask[-1].sum()  # a mean with weights
+    y.name, total.name = "y", "total"
+    graph = InferenceGraph([x, mask], [y, total])
+    graph.estimate([batch(4)])
+    values = batch(4)
+    values["mask"][2:, 1] = 0
+    with pytest.warns(
+        NotChecked, match=r"checked:\n  total: rows, size, order, longer: it has no"
+    ) as w:
+        result = graph.verify(values)
+    assert w[0].filename == __file__
+    assert bool(result) is False
+    (line,) = result.not_checked()
+    assert line.startswith("total: rows, size, order, longer: it has no axis of examples")
+    assert repr(result).splitlines()[1:3] == [
+        "y             yes   yes   yes    yes     yes            -",
+        "total         yes    no    no     no      no            -",
     ]
+    assert repr(result).endswith(f"not checked:\n  {line}")
 
 
-def test_axis_of_the_examples_must_be_told_if_there_are_several(right: InferenceGraph) -> None:
-    with pytest.raises(ValueError, match=r"can't be told .*'x': \(4, 5, 3\).*Say so with batch_a"):
-        right.verify(batch(4))
+def test_axis_of_the_examples_is_told_by_its_size_if_the_graph_says_nothing() -> None:
+    x, y = at.dmatrix("x"), at.lvector("y")
+    # A mean that is no reduction, but added up by a loop over the examples.
+    total = engine.scan(lambda x_i, total: total + x_i, [x], at.zeros_like(x[0]))[-1]
+    graph = InferenceGraph([x, y], x - mark_statistic(total / x.shape[0], "mean") + y[:, None])
+    values = (RNG.normal(size=(5, 3)), np.arange(5))
+    graph.estimate([values])
+    assert graph.verify(values).outputs[0].checks["rows"] == "yes"
+    square = (RNG.normal(size=(5, 5)), np.arange(5))
+    with pytest.raises(ValueError, match=r"can't be told .*'x': \(5, 5\).*Say so with batch_axes"):
+        graph.verify(square)
+    graph.estimate([square])
+    assert graph.verify(square, (0, 0))
+
+
+def test_axes_of_the_examples_that_the_graph_leaves_open_must_be_told() -> None:
+    x = at.dtensor3("x")
+    graph = InferenceGraph([x], batch_normalize(x, 1.0, 0.0, axis=(0, 1), label="sequence-wise"))
+    values = RNG.normal(size=(2, 5, 3))
+    graph.estimate([(values,)])
+    with pytest.raises(ValueError, match=r"can't be told .*'x': \(2, 5, 3\).*Say so with batch_a"):
+        graph.verify((values,))
+    for axis in (0, 1):  # either would be right
+        assert graph.verify((values,), (axis,))
+
+
+def test_axes_of_the_examples_must_be_axes_of_one_size(right: InferenceGraph) -> None:
     with pytest.raises(ValueError, match=r"have sizes \[4, 5\], for batch_axes \{'x': 1"):
         right.verify(batch(4), {"x": 1, "mask": 0})
     with pytest.raises(ValueError, match=r"batch_axes does not fit .* missing \['mask'\]"):
         right.verify(batch(4), {"x": 1})
     with pytest.raises(ValueError, match="two examples or more"):
         right.verify(batch(4, n=1), AXES)
+    for axis in (2, -3, 0.5, True, "1"):
+        with pytest.raises(
+            ValueError, match=rf"batch_axes has {axis!r} for input 'mask', .* 2 axes"
+        ):
+            right.verify(batch(4), {"x": 1, "mask": axis})
 
 
 def test_equal_examples_show_nothing(right: InferenceGraph) -> None:
@@ -91,7 +156,7 @@ def test_equal_examples_show_nothing(right: InferenceGraph) -> None:
 def test_statistic_that_was_not_marked_is_found_by_data() -> None:
     graph = graph_of(lambda x: marked(x) - 0.1 * x.std(axis=0))
     graph.estimate([batch(4), batch(7)])
-    assert graph.verify() == ["structure"]
+    assert graph.verify().outputs[0].checks["structure"] == "yes"
     with pytest.raises(RuntimeError, match=r"y of example 0 changes by up to .* not marked"):
         graph.verify(batch(4), AXES)
 
@@ -120,10 +185,12 @@ def test_statistic_that_lost_its_mark_is_found_by_identity() -> None:
 
 def test_outputs_without_examples_can_not_be_checked() -> None:
     x = at.dmatrix("x")
-    graph = InferenceGraph([x], at.square(x - mark_statistic(x.mean(axis=0), "mean")).mean())
+    graph = InferenceGraph([x], at.square(x - mark_statistic(x.mean(axis=0), "mean")).prod())
     values = RNG.normal(size=(4, 2))
     graph.estimate([(values,)])
-    with pytest.raises(ValueError, match=r"none of \['mean'\] has an axis of examples"):
+    with pytest.raises(
+        ValueError, match=r"nothing of \['output 0'\] .* none of them has an axis of"
+    ):
         graph.verify((values,), (0,))
 
 
@@ -134,10 +201,7 @@ def test_graph_that_does_not_run_longer_is_refused() -> None:
     positions = at.concatenate([weights, weights[:1] * 0])[: x.shape[0]]
     graph = InferenceGraph([x], y * positions)
     graph.estimate([(batch(7)["x"],)])
-    assert graph.verify((batch(4)["x"],), (1,))[2:] == [
-        "a batch of [7] steps",
-        "a batch of [8] steps",
-    ]
+    assert graph.verify((batch(4)["x"],), (1,)).lengths == ([7], [8])
     graph.estimate([(batch(8)["x"],)])
     with pytest.raises(RuntimeError, match=r"can't be computed for a batch of \[9\] steps"):
         graph.verify((batch(4)["x"],), (1,))
@@ -149,10 +213,9 @@ def test_both_time_axes_of_nested_loops_are_made_longer() -> None:
     graph = InferenceGraph([x], y)
     values = RNG.normal(size=(2, 4, 5, 3))
     graph.estimate([(values,), (RNG.normal(size=(6, 7, 5, 3)),)])
-    assert graph.verify((values,), (2,))[2:] == [
-        "a batch of [6, 7] steps",
-        "a batch of [7, 8] steps",
-    ]
+    result = graph.verify((values,), (2,))
+    assert result.lengths == ([6, 7], [7, 8])
+    assert repr(result).endswith("longer: batches of 6 x 7 and 7 x 8 steps")
 
 
 def test_noise_is_no_difference_between_examples() -> None:
@@ -167,12 +230,18 @@ def test_noise_is_no_difference_between_examples() -> None:
     graph = InferenceGraph([x], [y, *updates.values()])
     values = batch(4)["x"]
     graph.estimate([(values,)])
-    assert graph.verify((values,), (1,))[1] == "examples of ['output 0']"
+    with pytest.warns(NotChecked, match="output 0: size, order: noise is drawn for each place"):
+        (output,) = graph.verify((values,), (1,)).outputs
+    assert dict(output.checks) == {
+        **dict.fromkeys(("structure", "rows", "longer"), "yes"),
+        **dict.fromkeys(("size", "order"), "no"),
+        "after until": "-",
+    }
 
 
 def test_verify_needs_a_population_for_data_only() -> None:
     graph = graph_of(marked)
-    assert graph.verify() == ["structure"]
+    assert graph.verify().outputs[1].checks["structure"] == "yes"
     with pytest.raises(RuntimeError, match="no population statistics yet"):
         graph.verify(batch(4), AXES)
 
@@ -181,8 +250,9 @@ def test_gap_is_that_of_the_outputs(
     right: InferenceGraph, capsys: pytest.CaptureFixture[str]
 ) -> None:
     values = batch(4)
-    right.gap(values)
-    header, y, cost = capsys.readouterr().out.splitlines()
+    result = right.gap(values)
+    assert capsys.readouterr().out == ""
+    header, y, cost = repr(result).splitlines()
     assert re.split(" {2,}", header) == [
         "output", "shape", "rms with batch", "rms difference", "relative", "greatest",
     ]  # fmt: skip
@@ -196,15 +266,18 @@ def test_gap_is_that_of_the_outputs(
     assert gap > 0.01
     assert y.split()[5:] == [f"{gap:.3g}", f"{gap / rms:.2%}", f"{difference.max():.3g}"]
     assert cost.split()[:2] == ["cost", "scalar"]
+    of_y = result.outputs[0]
+    assert (of_y.label, of_y.shape) == ("y", (5, 3))
+    np.testing.assert_allclose(
+        [of_y.rms, of_y.rms_difference, of_y.relative, of_y.greatest],
+        [rms, gap, gap / rms, difference.max()],
+    )
 
 
-def test_there_is_no_gap_on_the_only_batch_of_the_estimate(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_there_is_no_gap_on_the_only_batch_of_the_estimate() -> None:
     graph = graph_of(marked)
     graph.estimate([batch(4)])
     values = batch(4)
     graph.estimate([values])
-    graph.gap(values)
-    _, y, _ = capsys.readouterr().out.splitlines()
+    _, y, _ = repr(graph.gap(values)).splitlines()
     assert float(y.split()[5]) < 1e-12

@@ -14,6 +14,7 @@ from inspect import unwrap
 from typing import Any
 
 from bnrewrite.graph.engine import Apply, Scan, Variable, inner_graph, take_apart
+from bnrewrite.graph.engine import tensor as at
 from bnrewrite.graph.rebuild import Memo
 
 _STATES = ("mit_sot", "sit_sot", "shared")
@@ -85,6 +86,10 @@ class Loop:
         """Give each step of `outer` to the body as `inner`."""
         self._args.outer_in_seqs = [*self._args.outer_in_seqs, *outer]
         self._args.inner_in_seqs = [*self._args.inner_in_seqs, *inner]
+
+    def stop_only_if(self, condition: Variable) -> None:
+        """Make a while-loop go on, even if it would stop, until an inner `condition` holds too."""
+        self._args.cond = [at.and_(at.neq(stop, 0), condition) for stop in self._args.cond]
 
     def build(self) -> tuple[dict[Variable, Variable], list[Variable]]:
         """Make the new node.

@@ -1,73 +1,99 @@
 """Gap: how far the outputs with population statistics are from those with batch statistics.
 
 Both graphs are computed on one batch, the training graph with the batch's own statistics. If the
-estimate is good and the batch is as large as those of the training, they differ little. Functions
-are compiled when they are first asked for, and neither moves random streams, so that both draw the
-same noise.
+estimate is good and the batch is as large as those of the training, they differ little. Both draw
+the same noise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bnrewrite.graph.engine import TensorType, Variable, function_without_updates
 from bnrewrite.population.tables import align
+from bnrewrite.report.comparison import Comparison
 
 
-class Comparison:
-    """Compiled functions for the outputs that are numbers, with statistics of either kind.
+@dataclass(frozen=True)
+class OutputGap:
+    """How far one output is from itself with the batch's own statistics.
 
-    Neither moves random streams, so that both draw the same noise.
+    Attributes
+    ----------
+    label : str
+        The name of the output.
+    shape : tuple of int
+        Its shape.
+    rms : float
+        The root of the mean square of the output with statistics of the batch.
+    rms_difference, greatest : float
+        Of the difference.
     """
 
-    def __init__(
-        self,
-        inputs: Sequence[Variable],
-        batch_outputs: Sequence[Variable],
-        outputs: Sequence[Variable],
-        mode: Any,
-    ) -> None:
-        numeric = [i for i, v in enumerate(outputs) if isinstance(v.type, TensorType)]
-        self.labels = [batch_outputs[i].name or f"output {i}" for i in numeric]
-        self.inputs, self._mode = list(inputs), mode
-        self._batch_outputs = [batch_outputs[i] for i in numeric]
-        self._outputs = [outputs[i] for i in numeric]
+    label: str
+    shape: tuple[int, ...]
+    rms: float
+    rms_difference: float
+    greatest: float
 
-    @cached_property
-    def batch(self) -> Any:
-        """The training graph."""
-        return self._compile(self._batch_outputs)
+    @property
+    def relative(self) -> float:
+        """The difference relative to the output; NaN if that is 0."""
+        return self.rms_difference / self.rms if self.rms else float("nan")
 
-    @cached_property
-    def inference(self) -> Any:
-        """The inference graph."""
-        return self._compile(self._outputs)
 
-    def _compile(self, outputs: Sequence[Variable]) -> Any:
-        return function_without_updates(self.inputs, outputs, mode=self._mode)
+@dataclass(frozen=True, repr=False)
+class Gap:
+    """How far the outputs of a graph are from those with a batch's own statistics.
+
+    It prints as a table.
+
+    Attributes
+    ----------
+    outputs : tuple of OutputGap
+        How far each output is.
+    """
+
+    outputs: tuple[OutputGap, ...]
+
+    def __repr__(self) -> str:
+        header = ["output", "shape", "rms with batch", "rms difference", "relative", "greatest"]
+        rows = [
+            [
+                gap.label,
+                " x ".join(map(str, gap.shape)) or "scalar",
+                f"{gap.rms:.4g}",
+                f"{gap.rms_difference:.3g}",
+                f"{gap.relative:.2%}" if gap.rms else "unknown",
+                f"{gap.greatest:.3g}",
+            ]
+            for gap in self.outputs
+        ]
+        return align([header, *rows])
+
+
+def gap_of(comparison: Comparison, values: Sequence[Any]) -> Gap:
+    """Compute both graphs on a batch of `values`."""
+    batch, population = comparison.batch(*values), comparison.inference(*values)
+    pairs = zip(comparison.labels, batch, population, strict=True)
+    return Gap(tuple(_gap(label, a, b) for label, a, b in pairs))
+
+
+def _gap(label: str, batch: NDArray[Any], population: NDArray[Any]) -> OutputGap:
+    difference = np.subtract(batch, population, dtype=np.float64)
+    return OutputGap(
+        label,
+        batch.shape,
+        root_mean_square(batch),
+        root_mean_square(difference),
+        float(np.abs(difference).max(initial=0)),
+    )
 
 
 def root_mean_square(values: NDArray[Any]) -> float:
     """The root of the mean square; 0 for no values."""
     return float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))) if values.size else 0.0
-
-
-def gap_table(
-    labels: Sequence[str], batch: Sequence[NDArray[Any]], population: Sequence[NDArray[Any]]
-) -> str:
-    """One line for each output."""
-    header = ["output", "shape", "rms with batch", "rms difference", "relative", "greatest"]
-    rows = [header]
-    for label, a, b in zip(labels, batch, population, strict=True):
-        difference = np.subtract(a, b, dtype=np.float64)
-        size, distance = root_mean_square(a), root_mean_square(difference)
-        relative = f"{distance / size:.2%}" if size else "unknown"
-        greatest = np.abs(difference).max(initial=0)
-        shape = " x ".join(map(str, a.shape)) or "scalar"
-        rows.append([label, shape, f"{size:.4g}", f"{distance:.3g}", relative, f"{greatest:.3g}"])
-    return align(rows)

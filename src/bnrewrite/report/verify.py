@@ -1,170 +1,162 @@
 """Verify: check that an example's outputs do not depend on the rest of its batch.
 
-Two looks that know nothing of each other. The structure: no batch statistic of the training graph
-is left in the inference graph, at any depth. The data: the outputs of an example stay the same when
-all other examples change, and when it is alone. The second finds what the first can't know of: a
-statistic that was never marked.
+Two looks that know nothing of each other. The structure (`structure`): no batch statistic of the
+training graph is left in the inference graph. The data: the outputs of an example stay the same
+when all other examples change, when it is alone, and when it moves. The second finds what the first
+can't know of: a statistic that was never marked.
 
-Sharp edge: an output without an axis of examples, such as a mean cost, can't be checked by data.
+What was looked at is said for each output, and what could not be looked at too (`Verification`):
+silence would be taken for an answer. What is wrong raises.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bnrewrite.graph.engine import Variable, ancestors, graph_inputs
-from bnrewrite.graph.marks import is_marked, label_of
+from bnrewrite.cautions import NotChecked, caution
+from bnrewrite.graph.axis_kinds import AxisKinds, Kind
+from bnrewrite.graph.batch_kind import batch_kind
+from bnrewrite.graph.behind import stops
+from bnrewrite.graph.engine import RandomType, Variable, graph_inputs
 from bnrewrite.graph.scope import Scope
-from bnrewrite.graph.statistics import Path, Statistic, name_of
-from bnrewrite.report.batch_axes import Axes, BatchAxes, Values
-from bnrewrite.report.gap import Comparison
-
-Predict = Callable[..., Values]
-Lengths = Mapping[str, tuple[int, ...]]
-
-
-def verify_structure(
-    outputs: Sequence[Variable], scope: Scope, values: Mapping[Statistic, Variable]
-) -> None:
-    """Refuse a graph with a batch statistic of `scope` in it, or without a population statistic."""
-    statistics = list(scope.all_statistics())
-    left = sorted(set(_batch_statistics(outputs, {s.variable for s in statistics}, ())))
-    if left:
-        raise RuntimeError(f"batch statistics are left in the inference graph: {left}.")
-    read = set(graph_inputs(outputs))
-    unread = [s.name for s in statistics if values[s] not in read]
-    if unread:
-        raise RuntimeError(f"population statistics that the outputs do not depend on: {unread}.")
-
-
-def _batch_statistics(
-    outputs: Sequence[Variable], known: Collection[Variable], path: Path
-) -> Iterator[str]:
-    """The places of marked or `known` variables at any depth."""
-    for variable in ancestors(outputs):
-        if is_marked(variable) or variable in known:
-            yield "/".join([*map(name_of, path), label_of(variable)])
-        node = variable.owner
-        if node and variable is node.outputs[0] and hasattr(node.op, "fgraph"):
-            yield from _batch_statistics(node.op.fgraph.outputs, known, (*path, node))
+from bnrewrite.report.batch_axes import Axes, BatchAxes, Values, same
+from bnrewrite.report.comparison import Comparison
+from bnrewrite.report.examine import Batches, Found, Output, examine
+from bnrewrite.report.longer import Lengthener, Lengths, LengthsOf
+from bnrewrite.report.stopping import verify_stops
+from bnrewrite.report.tolerance import is_inexact
+from bnrewrite.report.variants import few_variants, variants
+from bnrewrite.report.verification import Verification, Verified, verified
 
 
 def verify_batch(
+    scope: Scope,
     comparison: Comparison,
     values: Values,
     axes: Axes | None,
     longest: Lengths,
-    lengths_of: Callable[[Values], Lengths],
-) -> list[str]:
+    lengths_of: LengthsOf,
+) -> Verification:
     """Check the rows of a batch of `values`, and of longer ones; say what was checked.
 
     `longest` has the greatest numbers of steps of the estimate, and `lengths_of` gives those of a
     batch.
+
+    Raises
+    ------
+    RuntimeError
+        If an output of an example changes, or can't be computed.
+    ValueError
+        If the axes of the examples can't be told, or nothing can be checked.
+
+    Warns
+    -----
+    NotChecked
+        If anything can't be checked.
     """
-    batch_axes = BatchAxes(comparison.inputs, values, axes)
-    predict, labels = comparison.inference, comparison.labels
-    checked = verify_rows(predict, labels, values, batch_axes, "the batch")
-    done = [f"examples of {checked}"]
-    for longer, steps in lengthened(values, batch_axes, lengths_of, longest):
-        what = f"a batch of {steps} steps"
-        verify_rows(predict, labels, longer, batch_axes, what)
-        done.append(what)
-    return done
+    check = _Check(scope, comparison, values, axes)
+    check.rows()
+    steps = check.longer(longest, lengths_of)
+    result = Verification(check.verified(), steps)
+    if not result:
+        lines = "\n  ".join(result.not_checked())
+        caution(f"not everything could be checked:\n  {lines}", NotChecked)
+    return result
 
 
-def verify_rows(
-    predict: Predict, labels: Sequence[str], values: Values, axes: BatchAxes, what: str
-) -> list[str]:
-    """Refuse outputs of an example that change when the others do; name those that were checked."""
-    checked: dict[str, None] = {}
-    for example in (0, axes.n_examples - 1):
-        # Repeating one example is a change of all others that every model can read.
-        repeated = axes.take(values, [example] * axes.n_examples)
-        if all(np.array_equal(a, b) for a, b in zip(values, repeated, strict=True)):
+class _Check:
+    """What is found of each output, one look after the other."""
+
+    def __init__(
+        self, scope: Scope, comparison: Comparison, values: Values, axes: Axes | None
+    ) -> None:
+        self._scope, self._comparison, self._values = scope, comparison, values
+        self._kinds = AxisKinds(comparison.batch_outputs)
+        kind = batch_kind(scope, self._kinds, comparison.inputs, comparison.batch_outputs)
+        self._axes = BatchAxes(comparison.inputs, values, axes, self._kinds, kind)
+        if same(values, self._axes.take(values, [0] * self._axes.n_examples)):
             raise ValueError("all examples of the batch are the same, which shows nothing.")
-        together = _run(predict, values, what)
-        changed = _run(predict, repeated, f"{what}, with example {example} in all places")
-        alone = _run(predict, axes.take(values, [example]), f"example {example} alone of {what}")
-        for label, a, b, one in zip(labels, together, changed, alone, strict=True):
-            axis = _axis_of_examples(a, one)
-            if axis is not None:
-                _refuse_difference(label, a.take(example, axis), b.take(example, axis), example)
-                checked[label] = None
-    if not checked:
-        raise ValueError(
-            f"none of {labels} has an axis of examples. Make an InferenceGraph of outputs for each "
-            "example, such as predictions, to check them."
+        of_examples = self._axes.kinds(comparison.inputs, self._kinds)
+        self._outputs = [
+            _known_of(label, batch_output, output, self._kinds, of_examples)
+            for label, batch_output, output in zip(
+                comparison.labels, comparison.batch_outputs, comparison.outputs, strict=True
+            )
+        ]
+        self._found: list[Found] = [{"structure": None} for _ in self._outputs]
+
+    def rows(self) -> None:
+        """Look at the rows of the batch."""
+        batches = Batches(self._comparison.inference, self._values, self._axes, "the batch")
+        computed, found = examine(batches, self._outputs, variants(self._axes.n_examples))
+        self._add_unknown(computed, found)
+        if all(reasons["rows"] for reasons in found):
+            raise ValueError(
+                f"nothing of {self._comparison.labels} can be checked with this batch: none of "
+                f"them has an axis of examples, or all are NaN. "
+                f"{self._outputs[0].label}: {found[0]['rows']}"
+            )
+        for known, new in zip(self._found, found, strict=True):
+            known.update(new)
+
+    def _add_unknown(self, computed: Values, found: Sequence[Found]) -> None:
+        """Say where NaN hides what an output depends on, unless training has it as well."""
+        has_nan = [is_inexact(value) and bool(np.isnan(value).any()) for value in computed]
+        if not any(has_nan):
+            return
+        training = self._comparison.batch(*self._values)
+        for value, trained, reasons in zip(computed, training, found, strict=True):
+            if is_inexact(value) and reasons["rows"] is None:
+                reasons["rows"] = _nan_of(np.isnan(value), trained)
+
+    def longer(self, longest: Lengths, lengths_of: LengthsOf) -> tuple[list[int], ...]:
+        """Look at longer batches, and at what comes after loops that stop; return the lengths."""
+        lengthener = Lengthener(self._scope, self._comparison.inputs, self._kinds, self._axes)
+        longer = lengthener.longer(self._values, longest, lengths_of)
+        for values, steps in longer.batches:
+            what = f"a batch of {steps} steps"
+            batches = Batches(self._comparison.inference, values, self._axes, what)
+            examine(batches, self._outputs, few_variants(self._axes.n_examples))
+        for found in self._found:
+            if longer.batches or longer.reason:
+                found["longer"] = longer.reason or found["rows"]
+        if any(output.may_stop for output in self._outputs):
+            self._after_until([self._values, *(values for values, _ in longer.batches)], longest)
+        return tuple(steps for _, steps in longer.batches)
+
+    def _after_until(self, batches: Sequence[Values], longest: Lengths) -> None:
+        sizes = [n for value in batches[-1] for n in getattr(value, "shape", ())]
+        n_steps = 1 + max([*sizes, *(n for shape in longest.values() for n in shape)])
+        reason = verify_stops(self._comparison, batches[-1], self._axes, self._outputs, n_steps)
+        for output, found in zip(self._outputs, self._found, strict=True):
+            if output.may_stop:
+                found["after until"] = reason or found["rows"]
+
+    def verified(self) -> tuple[Verified, ...]:
+        """What was found of each output."""
+        pairs = zip(self._outputs, self._found, strict=True)
+        return tuple(verified(output.label, found) for output, found in pairs)
+
+
+def _known_of(
+    label: str, batch_output: Variable, output: Variable, kinds: AxisKinds, of_examples: set[Kind]
+) -> Output:
+    axes = [a for a in range(output.ndim) if kinds.of(batch_output, a) <= of_examples]
+    is_noisy = any(isinstance(v.type, RandomType) for v in graph_inputs([output]))
+    return Output(label, tuple(axes), is_noisy, bool(stops(output)))
+
+
+def _nan_of(is_nan: NDArray[np.bool_], trained: NDArray[Any]) -> str | None:
+    """What NaN in an output says of it, if training has numbers there, or if all is NaN."""
+    is_same = trained.shape == is_nan.shape
+    unexpected = is_nan & ~np.isnan(trained) if is_same else is_nan
+    if unexpected.any():
+        return (
+            f"{unexpected.sum()} of its {is_nan.size} elements are NaN where the training graph "
+            "has numbers."
         )
-    return list(checked)
-
-
-def _run(predict: Predict, values: Values, what: str) -> Values:
-    try:
-        return predict(*values)
-    except Exception as error:
-        raise RuntimeError(f"the outputs can't be computed for {what}. {error}") from error
-
-
-def _axis_of_examples(batch: NDArray[Any], alone: NDArray[Any]) -> int | None:
-    """The axis that has size 1 if an example is alone; None if there is none."""
-    differs = [axis for axis in range(batch.ndim) if batch.shape[axis] != alone.shape[axis]]
-    return differs[0] if len(differs) == 1 else None
-
-
-def _refuse_difference(label: str, a: NDArray[Any], b: NDArray[Any], example: int) -> None:
-    eps = np.finfo(a.dtype).eps if np.issubdtype(a.dtype, np.floating) else 0
-    tolerance = np.sqrt(eps)
-    if not np.allclose(a, b, rtol=tolerance, atol=tolerance * np.abs(a).max(initial=0)):
-        difference = np.abs(np.subtract(a, b, dtype=np.float64)).max()
-        raise RuntimeError(
-            f"{label} of example {example} changes by up to {difference:.3g} when the other "
-            "examples of its batch do. A statistic of the batch that is not marked, or another "
-            "sum over examples, is in the graph: mark it with `mark_statistic`."
-        )
-
-
-def lengthened(
-    values: Values,
-    axes: BatchAxes,
-    lengths_of: Callable[[Values], Lengths],
-    longest: Lengths,
-) -> Iterator[tuple[Values, list[int]]]:
-    """The batch with as many steps as the longest seen, and with one more, on all time axes.
-
-    An axis is one of time if the training graph takes other numbers of steps when it is longer.
-    """
-    lengths = lengths_of(values)
-    targets: dict[int, int] = {}
-    for name, shape in lengths.items():
-        for n, known in zip(shape, longest[name], strict=True):
-            targets[n] = max(targets.get(n, n), known)
-    targets = {n: t for n, t in targets.items() if _is_time(values, axes, n, lengths_of, lengths)}
-    for more in (0, 1) if targets else ():
-        steps = {n: target + more for n, target in targets.items()}
-        yield _extended(values, axes, steps), sorted(steps.values())
-
-
-def _is_time(
-    values: Values,
-    axes: BatchAxes,
-    n: int,
-    lengths_of: Callable[[Values], Lengths],
-    lengths: Lengths,
-) -> bool:
-    try:
-        return lengths_of(_extended(values, axes, {n: n + 1})) != lengths
-    except Exception:  # whatever the engine raises: such axes can't be longer by themselves
-        return False
-
-
-def _extended(values: Values, axes: BatchAxes, steps: Mapping[int, int]) -> Values:
-    """Repeat the last step of the axes of these lengths until they are as long as wanted."""
-    longer = list(values)
-    for i, axis, n in axes.others(values):
-        if n in steps:
-            longer[i] = longer[i].take(np.minimum(np.arange(steps[n]), n - 1), axis=axis)
-    return longer
+    return "all of it is NaN." if is_nan.all() and is_nan.size else None

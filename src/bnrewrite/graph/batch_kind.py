@@ -1,0 +1,121 @@
+"""Batch kind: which kind of axis is that of the examples, as marked statistics say it.
+
+A statistic of the batch is what is left when data are reduced over the examples. So the reductions
+in its formula, between its mark and the matrix product or the loop that the data come from, say
+which axes these may be. A statistic over (time, batch) leaves a choice of two, which others narrow
+down. What they leave is narrowed down further by what an axis of examples is not, an axis of a
+parameter or the steps of a loop, and by what it is: an axis of most inputs, and of the outputs.
+
+What is computed from statistics alone says nothing, such as the sum of a variance over the units:
+there are no data in it any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bnrewrite.graph.axis_kinds import AxisKinds, Kind
+from bnrewrite.graph.axis_rules import contraction, is_reduction, reduced_axes
+from bnrewrite.graph.behind import Place, before, edges_behind, is_length
+from bnrewrite.graph.boundaries import boundary_of
+from bnrewrite.graph.engine import Constant, SharedVariable, Variable
+from bnrewrite.graph.marks import Mark
+from bnrewrite.graph.scope import Scope
+from bnrewrite.graph.statistics import Path, Statistic
+
+
+def batch_kind(
+    scope: Scope, kinds: AxisKinds, inputs: Sequence[Variable], outputs: Sequence[Variable]
+) -> Kind | None:
+    """The kind of the axes of the examples; None if it can't be told."""
+    statistics = list(scope.all_statistics())
+    data = _data(statistics, outputs)
+    found = [kinds_found for s in statistics if (kinds_found := _reduced(s, kinds, data))]
+    if not found:
+        return None
+    left = set.intersection(*found) or set.union(*found)
+    parameters, steps = kinds.of_parameters(), kinds.all_steps()
+    of_inputs, of_outputs = ([_of_any_axis(v, kinds) for v in vs] for vs in (inputs, outputs))
+    of_outputs = [several for several in of_outputs if several]
+    counts = {kind: sum(kind in several for several in of_inputs) for kind in left}
+    for is_likely in (
+        lambda kind: kind not in parameters,
+        lambda kind: kind not in steps,
+        lambda kind: counts[kind] == max(counts.values()),
+        lambda kind: all(kind in several for several in of_outputs),
+    ):
+        left = set(filter(is_likely, left)) or left
+    return left.pop() if len(left) == 1 else None
+
+
+def _of_any_axis(variable: Variable, kinds: AxisKinds) -> set[Kind]:
+    n_axes = getattr(variable.type, "ndim", 0)
+    return set().union(*(kinds.of(variable, axis) for axis in range(n_axes)))
+
+
+def _formula(statistic: Statistic) -> list[Place]:
+    """What a statistic is before it is marked."""
+    node = statistic.variable.owner
+    if node is None:
+        return []
+    if isinstance(node.op, Mark):
+        return [(statistic.path, node.inputs[statistic.variable.index])]
+    return [(statistic.path, v) for v in node.inputs]
+
+
+def _data(statistics: Sequence[Statistic], outputs: Sequence[Variable]) -> set[Place]:
+    """The places with values of the inputs in them other than by way of a statistic."""
+    marked = {(s.path, s.variable) for s in statistics}
+    starts: list[Place] = [((), v) for v in outputs]
+    starts += [place for s in statistics for place in _formula(s)]
+    edges = edges_behind(starts, lambda place: place in marked or is_length(place))
+    return before(((path, v) for path, v in edges if not path and _is_input(v)), edges)
+
+
+def _is_input(variable: Variable) -> bool:
+    return variable.owner is None and not isinstance(variable, SharedVariable | Constant)
+
+
+def _reduced(statistic: Statistic, kinds: AxisKinds, data: set[Place]) -> set[Kind]:
+    """The kinds that the formula of a statistic reduces data over."""
+    found: set[Kind] = set()
+    todo = _formula(statistic)
+    further: list[Place] = []
+    seen: set[Place] = set()
+    if statistic.variable.owner and not isinstance(statistic.variable.owner.op, Mark):
+        todo = [(statistic.path, statistic.variable)]
+        data = {*data, *todo}
+    while todo or (further and not found):
+        place = todo.pop() if todo else further.pop()
+        if place in seen or place not in data:
+            continue
+        seen.add(place)
+        reduced, near, far = _step(place, kinds, data)
+        found |= reduced
+        todo += near
+        further += far
+    own = [kinds.of(statistic.variable, a, statistic.path) for a in range(statistic.variable.ndim)]
+    return found.difference(*own)
+
+
+def _step(
+    place: Place, kinds: AxisKinds, data: set[Place]
+) -> tuple[set[Kind], list[Place], list[Place]]:
+    """What is reduced at a place; what is behind it in the formula, and what is further away."""
+    path, variable = place
+    node = variable.owner
+    if node is None or boundary_of(node) is not None:
+        return set(), [], list(edges_behind([place], lambda other: other != place))[1:]
+    behind = [(path, v) for v in node.inputs]
+    sums = contraction(node)
+    if sums and not all((path, v) in data for v, _ in sums):
+        return set(), [], behind
+    if is_reduction(node):
+        first = node.inputs[0]
+        sums = [(first, axis) for axis in reduced_axes(node) if first.type.shape[axis] != 1]
+        return _all_of(sums, kinds, path), behind, []
+    return _all_of(sums, kinds, path), [] if sums else behind, []
+
+
+def _all_of(axes: Sequence[tuple[Variable, int]], kinds: AxisKinds, path: Path) -> set[Kind]:
+    return set().union(*(kinds.of(variable, axis, path) for variable, axis in axes))

@@ -1,0 +1,79 @@
+"""Comparison: the outputs with statistics of either kind, compiled when they are first asked for.
+
+No function moves random streams, so that all of them draw the same noise. Only outputs that are
+numbers take part; a random stream among them has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+from numpy.typing import NDArray
+
+from bnrewrite.graph.endless import running_on
+from bnrewrite.graph.engine import Apply, TensorType, Variable, function_without_updates
+
+Values = list[NDArray[Any]]
+Predict = Callable[..., Values]
+
+
+class Comparison:
+    """Compiled functions for the outputs that are numbers, of the inputs in their order.
+
+    Attributes
+    ----------
+    inputs, batch_outputs, outputs : list of Variable
+        Of the training graph, and of the inference graph.
+    labels : list of str
+        What to call the outputs.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[Variable],
+        batch_outputs: Sequence[Variable],
+        outputs: Sequence[Variable],
+        mode: Any,
+    ) -> None:
+        numeric = [i for i, v in enumerate(outputs) if isinstance(v.type, TensorType)]
+        self.inputs, self._mode = list(inputs), mode
+        self.labels = [batch_outputs[i].name or f"output {i}" for i in numeric]
+        self.batch_outputs = [batch_outputs[i] for i in numeric]
+        self.outputs = [outputs[i] for i in numeric]
+        self._running_on: dict[int, Predict] = {}
+
+    @cached_property
+    def batch(self) -> Predict:
+        """The training graph."""
+        return self._compile(self.batch_outputs)
+
+    @cached_property
+    def inference(self) -> Predict:
+        """The inference graph."""
+        return self._compile(self.outputs)
+
+    def running_on(self, n_steps: int) -> Predict:
+        """The inference graph, with while-loops that take `n_steps` at least, if they can."""
+        if n_steps not in self._running_on:
+            self._running_on = {n_steps: self._compile(running_on(self.outputs, n_steps))}
+        return self._running_on[n_steps]
+
+    def steps_taken(
+        self, loops: Sequence[Apply], n_steps: int, values: Sequence[Any]
+    ) -> tuple[list[int], list[int]]:
+        """How many steps `loops` of the inference graph take, and if they run on to `n_steps`."""
+        lengths = [node.outputs[0].shape[0] for node in loops]
+        taken = [int(n) for n in self._compile([*lengths, *running_on(lengths, n_steps)])(*values)]
+        return taken[: len(loops)], taken[len(loops) :]
+
+    def _compile(self, outputs: Sequence[Variable]) -> Predict:
+        function = function_without_updates(self.inputs, outputs, mode=self._mode)
+        return lambda *values: [_dense(value) for value in function(*values)]
+
+
+def _dense(value: Any) -> NDArray[Any]:
+    """A value as an array, if it was a sparse matrix."""
+    dense: NDArray[Any] = value.toarray() if hasattr(value, "toarray") else value
+    return dense

@@ -1,0 +1,130 @@
+"""Rows: whether the outputs of each example stay the same in other batches.
+
+An output is compared in every layout that its examples may have, and is right if it is in one of
+them. What changes with the other examples, with the size of the batch or with the place of an
+example in it is told apart: the first is a statistic of the batch that is not marked.
+
+Where other batches take another number of steps, the shorter outputs are held at their last step,
+as far as the longer ones go: a loop that runs on until all examples are finished, and leaves those
+that are as they are, makes no difference to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnrewrite.report.layouts import Layout
+from bnrewrite.report.tolerance import differ, difference, tolerance
+from bnrewrite.report.variants import Variant
+
+Array = NDArray[Any]
+Failures = dict[str, str]
+
+_CHANGES = {
+    "rows": "when the other examples of its batch do. A statistic of the batch that is not marked, "
+    "or another sum over examples, is in the graph: mark it with `mark_statistic`.",
+    "order": "when its place in the batch does. Something in the graph counts, sorts or adds up "
+    "the examples of a batch, or is a parameter for each place.",
+    "size": "when the number of examples in its batch does. Something in the graph depends on the "
+    "size of the batch, such as a sum over examples or `x.shape[0]`.",
+}
+
+
+@dataclass
+class Rows:
+    """An output of a batch of `n` examples, and how it fared in other batches so far."""
+
+    label: str
+    n: int
+    value: Array
+    rounded: Array
+    layouts: Sequence[Layout]
+    failures: dict[Layout, Failures] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.failures = {layout: {} for layout in self.layouts}
+        self._apart = {
+            layout: (apart, tolerance(apart, again, layout.unit_axis))
+            for layout in self.layouts
+            if (apart := layout.apart(self.value, self.n)) is not None
+            and (again := _like(layout.apart(self.rounded, self.n), apart)) is not None
+        }
+
+    def compare(self, variant: Variant, actual: Array) -> None:
+        """Compare with this output of another batch, made of these examples."""
+        for layout, failures in self.failures.items():
+            if {"rows", "order", "size"} - failures.keys():
+                self._compare(layout, failures, variant, actual)
+
+    def _compare(self, layout: Layout, failures: Failures, variant: Variant, actual: Array) -> None:
+        other = layout.apart(actual, len(variant))
+        if layout not in self._apart or other is None or 0 in actual.shape != self.value.shape:
+            shape = f"{self.label} has shape {actual.shape} for {len(variant)} examples"
+            failures.setdefault("rows", f"{shape}, and {self.value.shape} for {self.n}.")
+            return
+        expected, allowed = self._apart[layout]
+        for axis in layout.example_axes:
+            expected, allowed = expected.take(variant, axis), allowed.take(variant, axis)
+        shapes = (expected.shape, other.shape)
+        expected, allowed, other = held(expected, allowed, other)
+        wrong = differ(expected, other, allowed)
+        if not wrong.any():
+            return
+        stayed = _stayed(layout, variant, wrong) if len(variant) == self.n else None
+        for check, where in _by_check(wrong, stayed):
+            if where.any() and check not in failures:
+                place = np.argwhere(where)[0][layout.example_axes[0]]
+                what = difference(expected, other, where)
+                if shapes[0] != shapes[1]:
+                    what = f"has another number of steps, {shapes[1]} for {shapes[0]},"
+                text = f"{self.label} of example {variant[place]} {what} {_CHANGES[check]}"
+                failures[check] = text
+
+    def verdict(self, ignored: Sequence[str] = ()) -> Failures:
+        """The failures in the layout in which there are fewest, without those `ignored`."""
+        all_failures = [
+            {check: text for check, text in failures.items() if check not in ignored}
+            for failures in self.failures.values()
+        ]
+        return min(all_failures, key=len)
+
+
+def _by_check(
+    wrong: NDArray[np.bool_], stayed: NDArray[np.bool_] | None
+) -> list[tuple[str, NDArray[np.bool_]]]:
+    if stayed is None:
+        return [("size", wrong)]
+    return [("rows", wrong & stayed), ("order", wrong & ~stayed)]
+
+
+def _stayed(layout: Layout, variant: Variant, like: Array) -> NDArray[np.bool_]:
+    """Where all examples behind an element are in the places where they were."""
+    in_place = np.equal(variant, range(len(variant)))
+    stayed = np.ones(like.shape, bool)
+    for axis in layout.example_axes:
+        stayed &= in_place.reshape([-1 if a == axis else 1 for a in range(like.ndim)])
+    return stayed
+
+
+def _like(value: Array | None, other: Array) -> Array | None:
+    """`value`, or `other` if it has not its shape."""
+    return value if value is not None and value.shape == other.shape else other
+
+
+def held(expected: Array, allowed: Array, actual: Array) -> tuple[Array, Array, Array]:
+    """All three as long as the longest on each axis, held at their last step."""
+    shape = tuple(map(max, expected.shape, actual.shape))
+    return _held(expected, shape), _held(allowed, shape), _held(actual, shape)
+
+
+def _held(value: Array, shape: tuple[int, ...]) -> Array:
+    if value.shape == shape:
+        return value
+    for axis, n in enumerate(shape):
+        value = value.take(np.minimum(np.arange(n), value.shape[axis] - 1), axis=axis)
+    return value
