@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
+from bnrewrite.cautions import NotChecked, caution
 from bnrewrite.estimation.batches import Batch, in_order
 from bnrewrite.estimation.estimates import Estimates
 from bnrewrite.graph.choice import Only, choose, restrict
@@ -192,7 +193,11 @@ class InferenceGraph(Estimates):
         verify_structure(self._scope, self._batch_outputs, outputs, values_of, left)
         comparison = self._comparison
         if batch is None:
-            return structure_alone(comparison.labels)
+            return structure_alone(comparison.labels, "there was no batch to compute.")
+        if left:
+            reason = f"these were left on purpose: {[s.name for s in left]}."
+            caution(f"examples depend on their batch: {reason}", NotChecked)
+            return structure_alone(comparison.labels, reason)
         values = as_values(self._inputs, in_order(batch, self._inputs, "the batch"))
         axes = None if batch_axes is None else in_order(batch_axes, self._inputs, "batch_axes")
         longest, lengths_of = self._stored.lengths(), self._estimator.lengths

@@ -87,9 +87,9 @@ def verified(label: str, found: Mapping[str, str | None]) -> Verified:
     return Verified(label, checks, reasons)
 
 
-def structure_alone(labels: Sequence[str]) -> Verification:
-    """Of a verification without a batch."""
-    found: dict[str, str | None] = dict.fromkeys(CHECKS[1:5], "there was no batch to compute.")
+def structure_alone(labels: Sequence[str], reason: str) -> Verification:
+    """Of a verification that compared no batches, for a reason."""
+    found: dict[str, str | None] = dict.fromkeys(CHECKS[1:5], reason)
     return Verification(tuple(verified(label, {"structure": None, **found}) for label in labels))
 
 
