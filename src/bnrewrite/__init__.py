@@ -32,6 +32,7 @@ Whatever can't be rewritten raises, and names the loop, the cause and the way ou
 
 from importlib.metadata import version as _version
 
+from bnrewrite.cautions import FewElements as FewElements
 from bnrewrite.cautions import LostTags as LostTags
 from bnrewrite.estimation.estimator import estimate_population as estimate_population
 from bnrewrite.estimation.shards import ShardError as ShardError
@@ -49,6 +50,7 @@ from bnrewrite.population.population import Population as Population
 from bnrewrite.report.plots import plot_population as plot_population
 
 __all__ = [
+    "FewElements",
     "InferenceGraph",
     "LostTags",
     "Population",

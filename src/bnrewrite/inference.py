@@ -19,6 +19,7 @@ from bnrewrite.graph.export import export
 from bnrewrite.graph.inputs import check_inputs
 from bnrewrite.graph.replace import replace
 from bnrewrite.graph.survey import survey
+from bnrewrite.population.counts import MinCount
 from bnrewrite.population.tallies import Pooling
 from bnrewrite.report.gap import Comparison, gap_table
 from bnrewrite.report.verify import verify_batch, verify_structure
@@ -31,6 +32,7 @@ def get_inference_graph(
     *,
     pooling: Pooling = "edge",
     min_coverage: int = 0,
+    min_count: MinCount = "auto",
     mode: Any = None,
     progress: bool = False,
 ) -> Variable | list[Variable]:
@@ -40,7 +42,7 @@ def get_inference_graph(
     ----------
     inputs, batch_outputs, mode
         As for `InferenceGraph`.
-    estimation_batches, pooling, min_coverage, progress
+    estimation_batches, pooling, min_coverage, min_count, progress
         As for `InferenceGraph.estimate`.
 
     Returns
@@ -66,7 +68,11 @@ def get_inference_graph(
     """
     graph = InferenceGraph(inputs, batch_outputs, mode=mode)
     graph.estimate(
-        estimation_batches, pooling=pooling, min_coverage=min_coverage, progress=progress
+        estimation_batches,
+        pooling=pooling,
+        min_coverage=min_coverage,
+        min_count=min_count,
+        progress=progress,
     )
     return graph.outputs
 

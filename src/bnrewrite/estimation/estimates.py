@@ -20,6 +20,7 @@ from bnrewrite.estimation.stored import StoredPopulation
 from bnrewrite.graph.engine import Variable
 from bnrewrite.graph.exported import Exported
 from bnrewrite.graph.statistics import Statistic
+from bnrewrite.population.counts import MinCount
 from bnrewrite.population.population import Population
 from bnrewrite.population.tallies import Pooling
 
@@ -51,6 +52,7 @@ class Estimates:
         *,
         pooling: Pooling = "edge",
         min_coverage: int = 0,
+        min_count: MinCount = "auto",
         progress: bool = False,
     ) -> Population:
         """Average the statistics over `batches`, and use the result from now on.
@@ -61,7 +63,11 @@ class Estimates:
         Parameters, and what is raised, are those of `estimate_population`.
         """
         population = self._estimator.estimate(
-            batches, pooling=pooling, min_coverage=min_coverage, progress=progress
+            batches,
+            pooling=pooling,
+            min_coverage=min_coverage,
+            min_count=min_count,
+            progress=progress,
         )
         self.assign(population)
         return population
@@ -73,6 +79,7 @@ class Estimates:
         *,
         pooling: Pooling = "edge",
         min_coverage: int = 0,
+        min_count: MinCount = "auto",
         progress: bool = False,
     ) -> Population:
         """Estimate in other processes, each of which loads its own batches.
@@ -85,7 +92,7 @@ class Estimates:
         executor : concurrent.futures.Executor
             With workers that are processes, such as a `ProcessPoolExecutor` (with the start method
             ``"spawn"``), or ``client.get_executor()`` of a Dask cluster.
-        pooling, min_coverage, progress
+        pooling, min_coverage, min_count, progress
             As for `estimate`.
 
         Returns
@@ -107,6 +114,7 @@ class Estimates:
             executor,
             pooling=pooling,
             min_coverage=min_coverage,
+            min_count=min_count,
             progress=progress,
         )
         self.assign(population)

@@ -28,6 +28,7 @@ from bnrewrite.graph.engine import (
 )
 from bnrewrite.graph.exported import Export, Exported
 from bnrewrite.graph.statistics import Statistic
+from bnrewrite.population.counts import MinCount
 from bnrewrite.population.population import Population
 from bnrewrite.population.tallies import Pooling, Tallies
 from bnrewrite.population.tally import Reading
@@ -40,6 +41,7 @@ def estimate_population(
     *,
     pooling: Pooling = "edge",
     min_coverage: int = 0,
+    min_count: MinCount = "auto",
     mode: Any = None,
     progress: bool = False,
 ) -> Population:
@@ -58,6 +60,8 @@ def estimate_population(
         What the population statistics are; see `Population`.
     min_coverage : int
         Steps that fewer batches reached take the value of the last one that enough did.
+    min_count : int or "auto"
+        Steps with fewer elements take the value of the last one that has enough; see `Population`.
     mode : str or Mode, optional
         How to compile, as for the engine's `function`.
     progress : bool
@@ -78,7 +82,11 @@ def estimate_population(
     """
     estimator = Estimator(inputs, exported, mode=mode)
     return estimator.estimate(
-        batches, pooling=pooling, min_coverage=min_coverage, progress=progress
+        batches,
+        pooling=pooling,
+        min_coverage=min_coverage,
+        min_count=min_count,
+        progress=progress,
     )
 
 
@@ -109,16 +117,19 @@ class Estimator:
         *,
         pooling: Pooling = "edge",
         min_coverage: int = 0,
+        min_count: MinCount = "auto",
         progress: bool = False,
     ) -> Population:
         """Average the statistics over `batches`."""
-        tallies = self.tally(batches, pooling=pooling, progress=progress)
-        return Population(tallies, pooling, min_coverage)
+        tallies = self.tally(batches, pooling=pooling, min_count=min_count, progress=progress)
+        population = Population(tallies, pooling, min_coverage)
+        population.caution_few()
+        return population
 
-    def empty(self, pooling: Pooling) -> Tallies:
+    def empty(self, pooling: Pooling, min_count: MinCount) -> Tallies:
         """Nothing seen yet of the statistics; refuses a pooling that will not be readable."""
-        tallies = Tallies({s.name: s.dtype for s in self._sources}, self._variances)
-        tallies.check(pooling)
+        tallies = Tallies({s.name: s.dtype for s in self._sources}, self._variances, min_count)
+        tallies.check(pooling, min_count)
         return tallies
 
     def tally(
@@ -126,11 +137,12 @@ class Estimator:
         batches: Iterable[Batch],
         *,
         pooling: Pooling,
+        min_count: MinCount,
         number: int = 0,
         progress: bool = False,
     ) -> Tallies:
         """Add up the statistics of `batches`. Runs of different `number` draw different noise."""
-        tallies = self.empty(pooling)
+        tallies = self.empty(pooling, min_count)
         seeds = [(copy, seed_of(stream.get_value(), number)) for stream, copy in self._streams]
         bar = tqdm(batches, desc="population statistics", unit="batch", disable=not progress)
         try:
