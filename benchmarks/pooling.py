@@ -43,6 +43,7 @@ LONG = 20
 def trained() -> tuple[InferenceGraph, list[Any]]:
     """Train as the example does; return the inference graph of the scores, and the inputs."""
     at, engine = vowels.at, vowels.engine
+    engine.config.floatX = "float32"
     rng = np.random.default_rng(0)
     series = vowels.load("TRAIN")
     x, mask, speaker = at.tensor3("x"), at.matrix("mask"), at.ivector("speaker")

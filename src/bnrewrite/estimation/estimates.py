@@ -38,7 +38,7 @@ class Estimates:
 
     def __init__(self, inputs: Sequence[Variable], exported: Exported, mode: Any) -> None:
         self._inputs, self._exported, self._mode = list(inputs), exported, mode
-        self._stored = StoredPopulation(exported)
+        self._stored = StoredPopulation(exported, exported.variance_of.values())
         self.statistics: tuple[Statistic, ...] = tuple(exported)
         self.population: Population | None = None
 
@@ -132,7 +132,10 @@ class Estimates:
         Raises
         ------
         ValueError
-            If anything is missing, unexpected, of the wrong shape or not finite. All is listed.
+            If anything is missing, unexpected, of the wrong shape, not finite (in the dtype of the
+            statistic, too), complex, masked, or a variance and negative. All is listed.
+        TypeError
+            If `population` is no mapping.
         """
         self._stored.assign(population)
         self.population = population if isinstance(population, Population) else None

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from bnrewrite.estimation.batches import Batch, BatchError, empty_inputs, in_order
 from bnrewrite.estimation.noise import is_random_stream, seed_of, spawned
 from bnrewrite.estimation.readings import read, sources
+from bnrewrite.estimation.signs import clip_variances
 from bnrewrite.graph.engine import (
     Out,
     Variable,
@@ -187,4 +188,8 @@ class Estimator:
                 ) from error
             raise
         shapes = {name: tally.shape() for name, tally in before.by_name.items()}
-        return {s.name: read(s, values, number, shapes.get(s.name), pooling) for s in self._sources}
+        readings = {
+            s.name: read(s, values, number, shapes.get(s.name), pooling) for s in self._sources
+        }
+        clip_variances(readings, self._variances, number)
+        return readings
