@@ -34,7 +34,7 @@ from importlib.metadata import version as _version
 
 from bnrewrite.cautions import FewElements as FewElements
 from bnrewrite.cautions import LostTags as LostTags
-from bnrewrite.estimation.estimator import estimate_population as estimate_population
+from bnrewrite.estimation.estimate import estimate_population as estimate_population
 from bnrewrite.estimation.shards import ShardError as ShardError
 from bnrewrite.graph.engine import NAME as engine
 from bnrewrite.graph.export import export_statistics as export_statistics

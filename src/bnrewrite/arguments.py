@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bnrewrite.cautions import shown
 from bnrewrite.graph.engine import Variable
 from bnrewrite.graph.engine import tensor as at
 
@@ -20,10 +21,7 @@ def as_tensor(value: Any, name: str) -> Variable:
     except Exception:  # whatever the engine raises for what it can't convert
         is_number = False
     if not is_number:
-        raise TypeError(
-            f"{name} must be a tensor variable or a number, got {value!r} of type "
-            f"{type(value).__name__}."
-        )
+        raise TypeError(f"{name} must be a tensor variable or a number, got {shown(value)}.")
     return variable
 
 
@@ -32,7 +30,7 @@ def checked_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     axes = tuple(axis) if isinstance(axis, Iterable) and not isinstance(axis, str) else (axis,)
     for a in axes:
         if isinstance(a, bool) or not isinstance(a, int | np.integer):
-            raise TypeError(f"axis must be a whole number or a tuple of them, got {axis!r}.")
+            raise TypeError(f"axis must be a whole number or a tuple of them, got {shown(axis)}.")
     if not axes or any(not -ndim <= a < ndim for a in axes):
         raise ValueError(f"axis={axis} does not name axes of a variable with {ndim} axes.")
     positive = sorted({int(a) % ndim for a in axes})
@@ -44,9 +42,7 @@ def checked_axes(axis: Any, ndim: int) -> tuple[int, ...]:
 def checked_epsilon(epsilon: Any, dtype: str) -> float:
     """`epsilon`, which stays above 0 and finite in `dtype`."""
     if isinstance(epsilon, bool) or not isinstance(epsilon, Real | np.floating | np.integer):
-        raise TypeError(
-            f"epsilon must be a number, got {epsilon!r} of type {type(epsilon).__name__}."
-        )
+        raise TypeError(f"epsilon must be a number, got {shown(epsilon)}.")
     with np.errstate(over="ignore", under="ignore"):
         rounded = np.asarray(epsilon, dtype)
     if not (np.isfinite(rounded) and rounded > 0):

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from bnrewrite.estimation.batches import Batch, in_order
+from bnrewrite.estimation.batches import Batch, Extra, in_order
 from bnrewrite.estimation.estimates import Estimates
 from bnrewrite.graph.engine import Variable
 from bnrewrite.graph.export import export
-from bnrewrite.graph.inputs import check_inputs
+from bnrewrite.graph.inputs import check_inputs, check_mode, checked_outputs
 from bnrewrite.graph.replace import replace
 from bnrewrite.graph.survey import survey
 from bnrewrite.population.counts import MinCount
@@ -35,6 +35,7 @@ def get_inference_graph(
     min_count: MinCount = "auto",
     mode: Any = None,
     progress: bool = False,
+    extra: Extra = "raise",
 ) -> Variable | list[Variable]:
     """Build the graph that predicts with population statistics, estimated from batches.
 
@@ -42,7 +43,7 @@ def get_inference_graph(
     ----------
     inputs, batch_outputs, mode
         As for `InferenceGraph`.
-    estimation_batches, pooling, min_coverage, min_count, progress
+    estimation_batches, pooling, min_coverage, min_count, progress, extra
         As for `InferenceGraph.estimate`.
 
     Returns
@@ -73,6 +74,7 @@ def get_inference_graph(
         min_coverage=min_coverage,
         min_count=min_count,
         progress=progress,
+        extra=extra,
     )
     return graph.outputs
 
@@ -131,8 +133,9 @@ class InferenceGraph(Estimates):
         mode: Any = None,
     ) -> None:
         is_single = isinstance(batch_outputs, Variable)
-        self._batch_outputs = [batch_outputs] if is_single else list(batch_outputs)
+        self._batch_outputs = checked_outputs(batch_outputs, "batch_outputs")
         check_inputs(inputs, self._batch_outputs)
+        check_mode(mode)
         self._scope = survey(self._batch_outputs)
         super().__init__(inputs, export(self._scope), mode)
         outputs = replace(self._scope, self._batch_outputs, self._stored.values)

@@ -13,7 +13,8 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from bnrewrite.estimation.batches import Batch
+from bnrewrite.estimation.asked import check_batches, check_rule, checked_shards
+from bnrewrite.estimation.batches import Batch, Extra
 from bnrewrite.estimation.estimator import Estimator
 from bnrewrite.estimation.shards import Shard, estimate_shards
 from bnrewrite.estimation.stored import StoredPopulation
@@ -54,6 +55,7 @@ class Estimates:
         min_coverage: int = 0,
         min_count: MinCount = "auto",
         progress: bool = False,
+        extra: Extra = "raise",
     ) -> Population:
         """Average the statistics over `batches`, and use the result from now on.
 
@@ -62,12 +64,15 @@ class Estimates:
 
         Parameters, and what is raised, are those of `estimate_population`.
         """
+        check_batches(batches)
+        check_rule(self._exported, pooling, min_coverage, min_count, progress, extra)
         population = self._estimator.estimate(
             batches,
             pooling=pooling,
             min_coverage=min_coverage,
             min_count=min_count,
             progress=progress,
+            extra=extra,
         )
         self.assign(population)
         return population
@@ -81,6 +86,7 @@ class Estimates:
         min_coverage: int = 0,
         min_count: MinCount = "auto",
         progress: bool = False,
+        extra: Extra = "raise",
     ) -> Population:
         """Estimate in other processes, each of which loads its own batches.
 
@@ -92,7 +98,7 @@ class Estimates:
         executor : concurrent.futures.Executor
             With workers that are processes, such as a `ProcessPoolExecutor` (with the start method
             ``"spawn"``), or ``client.get_executor()`` of a Dask cluster.
-        pooling, min_coverage, min_count, progress
+        pooling, min_coverage, min_count, progress, extra
             As for `estimate`.
 
         Returns
@@ -104,18 +110,22 @@ class Estimates:
         Raises
         ------
         TypeError
-            If the workers of `executor` are threads, which can't share a compiled function.
+            If the workers of `executor` are threads, which can't share a compiled function, or a
+            shard is no function.
         ShardError
             If shards failed. It holds the population of the others; the graph keeps the one it had.
         """
+        checked = checked_shards(shards, executor)
+        check_rule(self._exported, pooling, min_coverage, min_count, progress, extra)
         population = estimate_shards(
             self._estimator,
-            list(shards),
+            checked,
             executor,
             pooling=pooling,
             min_coverage=min_coverage,
             min_count=min_count,
             progress=progress,
+            extra=extra,
         )
         self.assign(population)
         return population

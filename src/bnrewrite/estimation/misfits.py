@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bnrewrite.cautions import shown
 from bnrewrite.estimation.batches import is_masked
 from bnrewrite.graph.engine import TensorType, Variable
 from bnrewrite.graph.statistics import Statistic
@@ -34,7 +35,7 @@ def fitted(
     if not isinstance(population, Mapping):
         raise TypeError(
             "a population is a Population, or a dict of arrays by name of the statistics, got "
-            f"{population!r} of type {type(population).__name__}. `Population.load` reads a file."
+            f"{shown(population)}. `Population.load` reads a file."
         )
     by_name = {s.name: s for s in statistics}
     problems = [f"missing: {name}" for name in by_name if name not in population]

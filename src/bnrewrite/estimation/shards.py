@@ -6,12 +6,12 @@ import os
 import pickle
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, Future, as_completed
 from functools import lru_cache, reduce
 
 from tqdm import tqdm
 
-from bnrewrite.estimation.batches import Batch
+from bnrewrite.estimation.batches import Batch, Extra
 from bnrewrite.estimation.estimator import Estimator
 from bnrewrite.population.counts import MinCount
 from bnrewrite.population.population import Population
@@ -55,21 +55,12 @@ def estimate_shards(
     min_coverage: int,
     min_count: MinCount,
     progress: bool,
+    extra: Extra,
 ) -> Population:
     """Run `estimator` on each shard in a worker of `executor`, and merge what comes back."""
-    if isinstance(executor, ThreadPoolExecutor):
-        raise TypeError(
-            "a compiled function can't be shared by threads: give estimate_shards an executor of "
-            "processes, such as concurrent.futures.ProcessPoolExecutor."
-        )
-    if not shards:
-        raise ValueError("there are no shards to estimate from.")
-    estimator.empty(
-        pooling, min_count
-    )  # which raises here, and not in every worker, if it can't be
     payload = pickle.dumps((estimator, os.getpid(), threading.get_ident()))
     futures: dict[Future[Tallies], int] = {
-        executor.submit(_run, payload, shard, i, pooling, min_count): i
+        executor.submit(_run, payload, shard, i, pooling, min_count, extra): i
         for i, shard in enumerate(shards)
     }
     try:
@@ -105,7 +96,12 @@ def _merged(
 
 
 def _run(
-    payload: bytes, shard: Shard, number: int, pooling: Pooling, min_count: MinCount
+    payload: bytes,
+    shard: Shard,
+    number: int,
+    pooling: Pooling,
+    min_count: MinCount,
+    extra: Extra,
 ) -> Tallies:
     """Estimate from one shard, in a worker."""
     with _one_at_a_time:
@@ -115,7 +111,9 @@ def _run(
                 "this executor runs in threads of the process that called it, which can't share a "
                 "compiled function. Use one of processes (for Dask, a cluster with processes=True)."
             )
-        return estimator.tally(shard(), pooling=pooling, min_count=min_count, number=number)
+        return estimator.tally(
+            shard(), pooling=pooling, min_count=min_count, number=number, extra=extra
+        )
 
 
 @lru_cache(maxsize=1)

@@ -24,6 +24,8 @@ if sys.version_info < (3, 12):
     from aesara import shared as shared
     from aesara import tensor as tensor
     from aesara.compile.builders import OpFromGraph as OpFromGraph
+    from aesara.compile.mode import Mode as Mode
+    from aesara.compile.mode import get_mode as get_mode
     from aesara.compile.mode import optdb as optdb
     from aesara.compile.sharedvalue import SharedVariable as SharedVariable
     from aesara.gradient import DisconnectedType as DisconnectedType
@@ -117,6 +119,8 @@ else:
     from pytensor import shared as shared
     from pytensor import tensor as tensor
     from pytensor.compile.builders import OpFromGraph as OpFromGraph
+    from pytensor.compile.mode import Mode as Mode
+    from pytensor.compile.mode import get_mode as get_mode
     from pytensor.compile.mode import optdb as optdb
     from pytensor.compile.sharedvalue import SharedVariable as SharedVariable
     from pytensor.gradient import DisconnectedType as DisconnectedType

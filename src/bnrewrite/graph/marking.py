@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from bnrewrite.cautions import shown
 from bnrewrite.graph.engine import Variable
 from bnrewrite.graph.engine import tensor as at
 from bnrewrite.graph.marks import Mark, label_of
@@ -118,7 +119,7 @@ def _as_count(count: Any, ndim: int) -> Variable:
     if not is_number:
         raise TypeError(
             "count is the number of elements, as a number or a tensor variable, got "
-            f"{count!r} of type {type(count).__name__}."
+            f"{shown(count)}."
         )
     if variable.ndim > ndim:
         raise ValueError(f"count has {variable.ndim} axes, and the mean only {ndim}.")
@@ -135,7 +136,7 @@ def _check_statistic(value: Any) -> None:
 
 def _check_label(label: Any) -> None:
     if label is not None and not isinstance(label, str):
-        raise TypeError(f"a label is text, got {label!r} of type {type(label).__name__}.")
+        raise TypeError(f"a label is text, got {shown(label)}.")
 
 
 def _mark(

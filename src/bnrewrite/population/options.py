@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from bnrewrite.cautions import shown
 from bnrewrite.population.counts import MinCount
 
 
@@ -39,7 +40,7 @@ def checked_min_count(value: Any) -> MinCount:
 
 def _whole(name: str, value: Any, what: str) -> int:
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name} is {what}, and not {value!r} of type {type(value).__name__}.")
+        raise TypeError(f"{name} is {what}, and not {shown(value)}.")
     if value < 0:
         raise ValueError(f"{name} is {what}, 0 or more, and not {value!r}.")
     return int(value)
