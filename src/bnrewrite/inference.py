@@ -21,7 +21,7 @@ from bnrewrite.graph.replace import replace
 from bnrewrite.graph.survey import survey
 from bnrewrite.population.counts import MinCount
 from bnrewrite.population.tallies import Pooling
-from bnrewrite.report.gap import Comparison, gap_table
+from bnrewrite.report.gap import Comparison
 from bnrewrite.report.verify import verify_batch, verify_structure
 
 
@@ -148,7 +148,9 @@ class InferenceGraph(Estimates):
     def _output_list(self) -> list[Variable]:
         return [self.outputs] if isinstance(self.outputs, Variable) else self.outputs
 
-    def verify(self, batch: Batch | None = None, batch_axes: Any = None) -> list[str]:
+    def verify(
+        self, batch: Batch | None = None, batch_axes: Any = None, *, extra: Extra = "raise"
+    ) -> list[str]:
         """Check that an example's outputs do not depend on the rest of its batch.
 
         Without a batch, the graph is searched: no batch statistic may be left, and the outputs must
@@ -164,6 +166,8 @@ class InferenceGraph(Estimates):
         batch_axes : dict or tuple, optional
             In the form of a batch, the axis of the examples for each input, None where there is
             none. By default the one whose size all inputs have once.
+        extra : {"raise", "ignore"}
+            As for `estimate`.
 
         Returns
         -------
@@ -180,17 +184,16 @@ class InferenceGraph(Estimates):
         verify_structure(self._output_list(), self._scope, self._stored.variables)
         if batch is None:
             return ["structure"]
-        values = [np.asarray(value) for value in in_order(batch, self._inputs, "the batch")]
+        values = [np.asarray(value) for value in in_order(batch, self._inputs, "the batch", extra)]
         axes = None if batch_axes is None else in_order(batch_axes, self._inputs, "batch_axes")
         longest, lengths_of = self._stored.lengths(), self._estimator.lengths
         return ["structure", *verify_batch(self._comparison, values, axes, longest, lengths_of)]
 
-    def gap(self, batch: Batch) -> None:
+    def gap(self, batch: Batch, *, extra: Extra = "raise") -> None:
         """Print how far the outputs with population statistics are from those with `batch`'s own.
 
         For each output, the root mean square of the training graph's, that of the difference, their
         quotient, and the greatest difference.
         """
-        values = in_order(batch, self._inputs, "the batch")
-        both = self._comparison
-        print(gap_table(both.labels, both.batch(*values), both.inference(*values)))
+        values = in_order(batch, self._inputs, "the batch", extra)
+        print(self._comparison.table(values))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,19 @@ def checked_min_count(value: Any) -> MinCount:
     if isinstance(value, str) and value == "auto":
         return "auto"
     return _whole("min_count", value, 'a whole number of elements, or "auto"')
+
+
+def checked_path(value: Any) -> str | os.PathLike[str]:
+    """`value` as the path of a file.
+
+    Raises
+    ------
+    TypeError
+        If it is none.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"path must be text or a path, got {shown(value)}.")
+    return value
 
 
 def _whole(name: str, value: Any, what: str) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bnrewrite.cautions import shown
 from bnrewrite.population.counts import MinCount
 from bnrewrite.population.options import checked_min_count, checked_min_coverage
 from bnrewrite.population.tallies import Pooling, Tallies
@@ -35,6 +36,11 @@ class PooledValues(Mapping[str, NDArray[Any]]):
         min_coverage: int = 0,
         min_count: MinCount | None = None,
     ) -> None:
+        if not isinstance(tallies, Tallies):
+            raise TypeError(
+                "a population is made by an estimate, or by `Population.load`, got "
+                f"{shown(tallies)}."
+            )
         self._tallies = tallies
         self.pooling, self.min_coverage = pooling, checked_min_coverage(min_coverage)
         self.min_count = tallies.min_count if min_count is None else checked_min_count(min_count)
@@ -43,6 +49,8 @@ class PooledValues(Mapping[str, NDArray[Any]]):
             value.flags.writeable = False
 
     def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self._values:
+            raise KeyError(f"{name!r} is none of the statistics {list(self._values)}")
         return self._values[name]
 
     def __iter__(self) -> Iterator[str]:

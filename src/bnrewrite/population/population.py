@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 
+from bnrewrite.cautions import shown
 from bnrewrite.population import files
 from bnrewrite.population.counts import MinCount
 from bnrewrite.population.few import caution_few
+from bnrewrite.population.options import checked_path
 from bnrewrite.population.pooled import PooledValues
 from bnrewrite.population.tables import summary_table
 from bnrewrite.population.tallies import Pooling
@@ -123,7 +125,13 @@ class Population(PooledValues):
         ------
         ValueError
             If names, shapes or pooling differ; all of it is listed.
+        TypeError
+            If `other` is no population.
         """
+        if not isinstance(other, Population):
+            raise TypeError(
+                f"other must be a Population, got {shown(other)}. `Population.load` reads a file."
+            )
         for option in ("pooling", "min_count"):
             mine, theirs = getattr(self, option), getattr(other, option)
             if mine != theirs:
@@ -141,7 +149,7 @@ class Population(PooledValues):
         The file is written under another name first, so that `path` is never half a file.
         """
         options = self.pooling, self.min_coverage, self.min_count
-        files.save(path, self._values, self._tallies, *options)
+        files.save(checked_path(path), self._values, self._tallies, *options)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Population:
@@ -154,7 +162,7 @@ class Population(PooledValues):
         OSError
             If it can't be read.
         """
-        loaded = files.load(path)
+        loaded = files.load(checked_path(path))
         population = cls(loaded.tallies, loaded.pooling, loaded.min_coverage, loaded.min_count)
         files.check_values(path, loaded.values, population)
         return population

@@ -23,6 +23,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from bnrewrite.cautions import shown
 from bnrewrite.population.counts import IN_TOTAL, MinCount, least_count
 from bnrewrite.population.elements import Elements
 from bnrewrite.population.ragged import Array, Mask, hold
@@ -69,8 +70,8 @@ class Tallies:
 
     def check(self, pooling: str, min_count: MinCount) -> None:
         """Refuse a pooling that is none, or that can't be read."""
-        if pooling not in POOLINGS:
-            raise ValueError(f"pooling is one of {POOLINGS}, and not {pooling!r}.")
+        if not isinstance(pooling, str) or pooling not in POOLINGS:
+            raise ValueError(f"pooling is one of {POOLINGS}, and not {shown(pooling)}.")
         alone = set(self.dtypes) - set(self.variances) - set(self.variances.values())
         if pooling == "moments" and alone:
             raise ValueError(

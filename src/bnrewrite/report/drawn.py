@@ -6,10 +6,14 @@ population holds a value there.
 
 from __future__ import annotations
 
+import re
+import unicodedata
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
+from bnrewrite.cautions import shown
 from bnrewrite.population.population import Population
 from bnrewrite.population.ragged import Array
 
@@ -30,7 +34,20 @@ class Drawn(NamedTuple):
     axes: tuple[int, ...]
 
 
-def read(population: Population, name: str) -> Drawn:
+def read(population: Population) -> dict[str, Drawn]:
+    """All statistics of `population`, by name.
+
+    Raises
+    ------
+    TypeError
+        If it is no population.
+    """
+    if not isinstance(population, Population):
+        raise TypeError(f"population must be a Population, got {shown(population)}.")
+    return {name: _read(population, name) for name in population}
+
+
+def _read(population: Population, name: str) -> Drawn:
     """Flatten the axes of a statistic to units, and blank the steps that no batch reached."""
     coverage = np.asarray(population.coverage[name], np.float64)
     value = population[name].astype(np.float64)
@@ -78,3 +95,17 @@ def amount_of(drawn: Drawn) -> str:
     """How much is behind a statistic without steps."""
     known = "" if drawn.elements is None else f", {drawn.elements:.0f} elements"
     return f"coverage {drawn.coverage:.0f}{known}"
+
+
+def file_names(names: Iterable[str]) -> list[str]:
+    """File names that any system takes and tells apart, whatever the statistics are called."""
+    files: dict[str, str] = {}
+    for name in names:
+        safe = re.sub(r"[^\w.-]+", ".", unicodedata.normalize("NFKC", name)).strip(".")
+        stem = safe.encode()[:200].decode(errors="ignore") or "statistic"
+        file, n = f"{stem}.png", 1
+        while file.casefold() in files:
+            n += 1
+            file = f"{stem}-{n}.png"
+        files[file.casefold()] = file
+    return list(files.values())

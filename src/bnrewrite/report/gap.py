@@ -8,7 +8,7 @@ same noise.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -48,8 +48,21 @@ class Comparison:
         """The inference graph."""
         return self._compile(self._outputs)
 
+    def table(self, values: Sequence[Any]) -> str:
+        """How far the outputs are apart, on the batch of these `values`."""
+        batch = compute(self.batch, values, "the batch")
+        return gap_table(self.labels, batch, compute(self.inference, values, "the batch"))
+
     def _compile(self, outputs: Sequence[Variable]) -> Any:
         return function_without_updates(self.inputs, outputs, mode=self._mode)
+
+
+def compute(function: Callable[..., Any], values: Sequence[Any], what: str) -> Any:
+    """The outputs of a compiled `function`; `what` is what `values` are called in errors."""
+    try:
+        return function(*values)
+    except Exception as error:
+        raise RuntimeError(f"the outputs can't be computed for {what}. {error}") from error
 
 
 def root_mean_square(values: NDArray[Any]) -> float:

@@ -8,18 +8,25 @@ the caller's is changed. Nothing is written unless a directory is given.
 from __future__ import annotations
 
 import os
-import re
 import textwrap
-import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from bnrewrite.population.options import checked_path
 from bnrewrite.population.population import Population
 from bnrewrite.report import panels
-from bnrewrite.report.drawn import Drawn, amount_of, read, shorten, source_of, unit_label
+from bnrewrite.report.drawn import (
+    Drawn,
+    amount_of,
+    file_names,
+    read,
+    shorten,
+    source_of,
+    unit_label,
+)
 from bnrewrite.report.panels import SPREAD
 
 if TYPE_CHECKING:
@@ -78,30 +85,18 @@ def plot_population(
     >>> list(plot_population(population).by_name)
     ['input.mean', 'input.variance']
     """
-    drawn = {name: read(population, name) for name in population}
+    drawn = read(population)
+    if directory is not None:
+        checked_path(directory)
     source = source_of(population)
     overview = _plot_overview(drawn.values(), source)
     figures = {name: _plot(d, source) for name, d in drawn.items()}
     if directory is not None:
         os.makedirs(directory, exist_ok=True)
-        files = _file_names(["overview", *drawn])
+        files = file_names(["overview", *drawn])
         for file, figure in zip(files, [overview, *figures.values()], strict=True):
             figure.savefig(Path(directory) / file, dpi=120)
     return PopulationFigures(figures, overview)
-
-
-def _file_names(names: Iterable[str]) -> list[str]:
-    """File names that any system takes and tells apart, whatever the statistics are called."""
-    files: dict[str, str] = {}
-    for name in names:
-        safe = re.sub(r"[^\w.-]+", ".", unicodedata.normalize("NFKC", name)).strip(".")
-        stem = safe.encode()[:200].decode(errors="ignore") or "statistic"
-        file, n = f"{stem}.png", 1
-        while file.casefold() in files:
-            n += 1
-            file = f"{stem}-{n}.png"
-        files[file.casefold()] = file
-    return list(files.values())
 
 
 def _figure(width: float, height: float, title: str) -> Figure:

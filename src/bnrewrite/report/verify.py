@@ -21,7 +21,7 @@ from bnrewrite.graph.marks import is_marked, label_of
 from bnrewrite.graph.scope import Scope
 from bnrewrite.graph.statistics import Path, Statistic, name_of
 from bnrewrite.report.batch_axes import Axes, BatchAxes, Values
-from bnrewrite.report.gap import Comparison
+from bnrewrite.report.gap import Comparison, compute
 
 Predict = Callable[..., Values]
 Lengths = Mapping[str, tuple[int, ...]]
@@ -86,9 +86,9 @@ def verify_rows(
         repeated = axes.take(values, [example] * axes.n_examples)
         if all(np.array_equal(a, b) for a, b in zip(values, repeated, strict=True)):
             raise ValueError("all examples of the batch are the same, which shows nothing.")
-        together = _run(predict, values, what)
-        changed = _run(predict, repeated, f"{what}, with example {example} in all places")
-        alone = _run(predict, axes.take(values, [example]), f"example {example} alone of {what}")
+        together = compute(predict, values, what)
+        changed = compute(predict, repeated, f"{what}, with example {example} in all places")
+        alone = compute(predict, axes.take(values, [example]), f"example {example} alone of {what}")
         for label, a, b, one in zip(labels, together, changed, alone, strict=True):
             axis = _axis_of_examples(a, one)
             if axis is not None:
@@ -100,13 +100,6 @@ def verify_rows(
             "example, such as predictions, to check them."
         )
     return list(checked)
-
-
-def _run(predict: Predict, values: Values, what: str) -> Values:
-    try:
-        return predict(*values)
-    except Exception as error:
-        raise RuntimeError(f"the outputs can't be computed for {what}. {error}") from error
 
 
 def _axis_of_examples(batch: NDArray[Any], alone: NDArray[Any]) -> int | None:
