@@ -17,7 +17,7 @@ FLOORS = [
     {"graph", "population"},
     {"estimation"},
     {"report"},
-    {"normalization", "inference"},
+    {"arguments", "normalization", "inference"},
 ]
 INDEPENDENT = {"graph", "population"}
 

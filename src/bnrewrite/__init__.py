@@ -32,10 +32,11 @@ Whatever can't be rewritten raises, and names the loop, the cause and the way ou
 
 from importlib.metadata import version as _version
 
+from bnrewrite.cautions import FewElements as FewElements
 from bnrewrite.cautions import Indistinguishable as Indistinguishable
 from bnrewrite.cautions import LostTags as LostTags
 from bnrewrite.cautions import NotChecked as NotChecked
-from bnrewrite.estimation.estimator import estimate_population as estimate_population
+from bnrewrite.estimation.estimate import estimate_population as estimate_population
 from bnrewrite.estimation.shards import ShardError as ShardError
 from bnrewrite.graph.engine import NAME as engine
 from bnrewrite.graph.export import export_statistics as export_statistics
@@ -51,6 +52,7 @@ from bnrewrite.population.population import Population as Population
 from bnrewrite.report.plots import plot_population as plot_population
 
 __all__ = [
+    "FewElements",
     "Indistinguishable",
     "InferenceGraph",
     "LostTags",

@@ -1,7 +1,8 @@
 """Cautions: the warnings that the library gives, and the one way in which it gives them.
 
 A warning is for what is right but weak, or can't be checked. It points at the line of the caller
-that asked, however deep in the library it comes from.
+that asked, however deep in the library it comes from. What a caller gave is shown in warnings and
+errors by its type and the beginning of its text (`shown`), as an array has no end.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 _HERE = str(Path(__file__).parent)
 
@@ -25,9 +27,22 @@ class NotChecked(UserWarning):
     """Something of an inference graph could not be verified."""
 
 
+class FewElements(UserWarning):
+    """A variance rests on fewer than two elements, or is 0."""
+
+
 def caution(message: str, category: type[Warning]) -> None:
     """Warn at the line outside of this package that called into it."""
     level, frame = 2, sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_HERE):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)
+
+
+def shown(value: Any) -> str:
+    """How to show what a caller gave, in a message."""
+    if value is None:
+        return "None"
+    text = " ".join(repr(value).split())
+    text = text if len(text) <= 60 else f"{text[:57]}..."
+    return f"{text} of type {type(value).__name__}"

@@ -11,14 +11,15 @@ from functools import cached_property
 from typing import Any
 
 from bnrewrite.cautions import NotChecked, caution
-from bnrewrite.estimation.batches import Batch, in_order
+from bnrewrite.estimation.batches import Batch, Extra, in_order
 from bnrewrite.estimation.estimates import Estimates
 from bnrewrite.graph.choice import Only, choose, restrict
 from bnrewrite.graph.engine import Variable
 from bnrewrite.graph.export import export
-from bnrewrite.graph.inputs import check_inputs
+from bnrewrite.graph.inputs import check_inputs, check_mode, checked_outputs
 from bnrewrite.graph.replace import replace
 from bnrewrite.graph.survey import survey
+from bnrewrite.population.counts import MinCount
 from bnrewrite.population.tallies import Pooling
 from bnrewrite.report.batch_axes import as_values
 from bnrewrite.report.comparison import Comparison
@@ -35,8 +36,10 @@ def get_inference_graph(
     *,
     pooling: Pooling = "edge",
     min_coverage: int = 0,
+    min_count: MinCount = "auto",
     mode: Any = None,
     progress: bool = False,
+    extra: Extra = "raise",
 ) -> Variable | list[Variable]:
     """Build the graph that predicts with population statistics, estimated from batches.
 
@@ -44,7 +47,7 @@ def get_inference_graph(
     ----------
     inputs, batch_outputs, mode
         As for `InferenceGraph`.
-    estimation_batches, pooling, min_coverage, progress
+    estimation_batches, pooling, min_coverage, min_count, progress, extra
         As for `InferenceGraph.estimate`.
 
     Returns
@@ -70,7 +73,12 @@ def get_inference_graph(
     """
     graph = InferenceGraph(inputs, batch_outputs, mode=mode)
     graph.estimate(
-        estimation_batches, pooling=pooling, min_coverage=min_coverage, progress=progress
+        estimation_batches,
+        pooling=pooling,
+        min_coverage=min_coverage,
+        min_count=min_count,
+        progress=progress,
+        extra=extra,
     )
     return graph.outputs
 
@@ -135,8 +143,9 @@ class InferenceGraph(Estimates):
         mode: Any = None,
     ) -> None:
         is_single = isinstance(batch_outputs, Variable)
-        self._batch_outputs = [batch_outputs] if is_single else list(batch_outputs)
+        self._batch_outputs = checked_outputs(batch_outputs, "batch_outputs")
         check_inputs(inputs, self._batch_outputs)
+        check_mode(mode)
         self._scope = survey(self._batch_outputs)
         marked = list(self._scope.all_statistics())
         chosen = choose(marked, only)
@@ -153,7 +162,9 @@ class InferenceGraph(Estimates):
     def _output_list(self) -> list[Variable]:
         return [self.outputs] if isinstance(self.outputs, Variable) else self.outputs
 
-    def verify(self, batch: Batch | None = None, batch_axes: Any = None) -> Verification:
+    def verify(
+        self, batch: Batch | None = None, batch_axes: Any = None, *, extra: Extra = "raise"
+    ) -> Verification:
         """Check that an example's outputs do not depend on the rest of its batch.
 
         Without a batch, the graph is searched: no batch statistic may be left, and the outputs must
@@ -169,6 +180,8 @@ class InferenceGraph(Estimates):
             In the form of a batch, the axis of the examples for each input, None where there is
             none. By default it is found from the graph, as the axis that the marked statistics
             reduce, or else the one whose size all inputs have once.
+        extra : {"raise", "ignore"}
+            As for `estimate`.
 
         Returns
         -------
@@ -198,12 +211,12 @@ class InferenceGraph(Estimates):
             reason = f"these were left on purpose: {[s.name for s in left]}."
             caution(f"examples depend on their batch: {reason}", NotChecked)
             return structure_alone(comparison.labels, reason)
-        values = as_values(self._inputs, in_order(batch, self._inputs, "the batch"))
+        values = as_values(self._inputs, in_order(batch, self._inputs, "the batch", extra))
         axes = None if batch_axes is None else in_order(batch_axes, self._inputs, "batch_axes")
         longest, lengths_of = self._stored.lengths(), self._estimator.lengths
         return verify_batch(self._scope, comparison, values, axes, longest, lengths_of)
 
-    def gap(self, batch: Batch) -> Gap:
+    def gap(self, batch: Batch, *, extra: Extra = "raise") -> Gap:
         """How far the outputs with population statistics are from those with `batch`'s own.
 
         Returns
@@ -212,4 +225,4 @@ class InferenceGraph(Estimates):
             It prints as a table. For each output: the root mean square of the training graph's,
             that of the difference, their quotient, and the greatest difference.
         """
-        return gap_of(self._comparison, in_order(batch, self._inputs, "the batch"))
+        return gap_of(self._comparison, in_order(batch, self._inputs, "the batch", extra))

@@ -194,7 +194,7 @@ def test_moments_do_not_depend_on_how_the_data_are_split(masked: InferenceGraph)
     for cuts in ([6], [1, 2, 9], [5, 10], []):
         parts = zip(np.split(x, cuts, axis=1), np.split(mask, cuts, axis=1), strict=True)
         cropped = [(p[: int(m.sum(0).max())], m[: int(m.sum(0).max())]) for p, m in parts]
-        populations.append(masked.estimate(cropped, pooling="moments"))
+        populations.append(masked.estimate(cropped, pooling="moments", min_count=0))
     for t in range(len(x)):
         elements = x[t, mask[t] > 0]
         for population in populations:
@@ -346,7 +346,7 @@ def test_steps_that_an_inner_while_loop_did_not_take_do_not_count(pooling: Any) 
     rng = np.random.default_rng(0)
     lasts = [np.array([2, 0, 3]), np.array([1, 3, 3])]
     batches = [(rng.normal(size=(3, 5, n, 2)), last) for n, last in zip((2, 6), lasts, strict=True)]
-    population = graph.estimate(batches, pooling=pooling)
+    population = graph.estimate(batches, pooling=pooling, min_count=0)
     name = "outer/inner/bn.mean"
     taken = [np.arange(4) <= last[:, None] for last in lasts]
     assert population.coverage[name].tolist() == np.sum(taken, axis=0).tolist()
@@ -362,14 +362,15 @@ def test_steps_that_an_inner_while_loop_did_not_take_do_not_count(pooling: Any) 
         assert_allclose(population[name][1, 3], batches[1][0][1, 3].mean(axis=0))
 
 
+@pytest.mark.filterwarnings("ignore::bnrewrite.FewElements")
 def test_steps_below_min_coverage_take_the_last_one_above(masked: InferenceGraph) -> None:
     batches = [sequences(np.random.default_rng(seed), 3) for seed in range(4)]
-    plain = masked.estimate(batches, pooling="reached")
+    plain = masked.estimate(batches, pooling="reached", min_count=0)
     covered = int((plain.coverage["loop/bn.mean"] >= 4).sum())
     assert 0 < covered < len(plain["loop/bn.mean"])
     for pooling in POOLINGS:
-        every = masked.estimate(batches, pooling=pooling)
-        enough = masked.estimate(batches, pooling=pooling, min_coverage=4)
+        every = masked.estimate(batches, pooling=pooling, min_count=0)
+        enough = masked.estimate(batches, pooling=pooling, min_coverage=4, min_count=0)
         for name in every:
             assert (enough[name][:covered] == every[name][:covered]).all()
             assert (enough[name][covered:] == every[name][covered - 1]).all()
@@ -572,6 +573,12 @@ def test_summary_has_a_line_for_each_statistic(
         "at",
         "last",
         "step",
+        "elements",
+        "there",
+        "fewest",
+        "in",
+        "a",
+        "batch",
         "mean",
         "standard",
         "error",
@@ -581,6 +588,9 @@ def test_summary_has_a_line_for_each_statistic(
         steps, units = value.shape
         last = population.coverage[name][-1]
         assert row.split()[:7] == [name, str(steps), "x", str(units), "1", "4", str(last)]
-        assert float(row.split()[7]) == pytest.approx(value.mean(), rel=1e-3)
+        lengths = [mask.sum(axis=1).astype(int) for _, mask in batches]
+        assert int(row.split()[7]) == sum(n[-1] for n in lengths if len(n) == steps)
+        assert int(row.split()[8]) == min(n[n >= 2].min() for n in lengths)
+        assert float(row.split()[9]) == pytest.approx(value.mean(), rel=1e-3)
         error = np.nanmean(population.standard_error[name])
-        assert float(row.split()[8]) == pytest.approx(error, rel=0.1)
+        assert float(row.split()[10]) == pytest.approx(error, rel=0.1)

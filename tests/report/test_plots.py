@@ -369,3 +369,40 @@ def test_ticks_of_steps_are_whole_numbers(length: int) -> None:
     shown = [tick for tick in below.get_xticks() if low <= tick <= high]
     assert shown
     assert all(tick % 1 == 0 for tick in shown)
+
+
+# ---- numbers of elements
+
+
+def counted(counts: list[Any], pooling: Any, **keywords: Any) -> Population:
+    """Draw a batch of mean and variance of three units for each of `counts`, one for each step."""
+    rng = np.random.default_rng(0)
+    tallies = Tallies(dict.fromkeys(["mean", "var"], "float64"), {"mean": "var"}, 3)
+    for n in map(np.asarray, counts):
+        count = n.reshape(*n.shape, 1).astype(float)
+        values = (rng.random(size=(*n.shape, 3)) for _ in range(2))
+        readings = (Reading(v, n > 0, count) for v in values)
+        tallies.add(dict(zip(("mean", "var"), readings, strict=True)))
+    return Population(tallies, pooling, **keywords)
+
+
+def test_elements_are_beside_the_coverage() -> None:
+    figure = figure_of(counted([[9, 5, 2], [9, 4, 3, 1]], "reached"), "mean")
+    *_, below, beside = figure.axes
+    (stairs,), (elements,) = below.patches, beside.patches
+    assert stairs.get_data()[0].tolist() == [2, 2, 1, 0]  # type: ignore[attr-defined]
+    assert elements.get_data()[0].tolist() == [18, 9, 5, 1]  # type: ignore[attr-defined]
+    assert (beside.get_ylabel(), beside.get_ylim()[0]) == ("elements", 0)
+    assert beside.get_ylim()[1] > 18
+
+
+def test_elements_of_nested_loops_are_a_heat_map_of_their_own() -> None:
+    figure = figure_of(counted([[[9, 5], [3, 0]], [[9, 5], [4, 0]]], "moments"), "mean")
+    titles = [ax.get_title().split("\n")[0] for ax in figure.axes]
+    shown = image(figure.axes[titles.index("elements")])
+    assert_allclose(shown, [[18, 10], [7, np.nan]])
+
+
+def test_elements_outside_of_loops_are_in_the_title() -> None:
+    title = figure_of(counted([9, 5, 4], "edge"), "var").get_suptitle()
+    assert title == "var\n3 batches, pooling 'edge', min_count 3, coverage 3, 18 elements"

@@ -2,55 +2,77 @@
 
 A dict by name of the inputs, a dict by input, or a sequence in the order of the inputs. Whatever
 does not fit is named, all of it in one message, before anything is computed. Nothing is converted
-here: what the values have to be is the engine's to say.
+here: what the values have to be is the engine's to say. But masked arrays are refused, as the
+engine would read what is behind the mask.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from bnrewrite.graph.engine import Variable
 
 Batch = Mapping[str, Any] | Mapping[Variable, Any] | Sequence[Any]
+Extra = Literal["raise", "ignore"]
 
 
 class BatchError(ValueError):
     """Something is wrong with a batch, and the message says what."""
 
 
-def in_order(batch: Batch, inputs: Sequence[Variable], name: str) -> list[Any]:
-    """The values of a batch in the order of the inputs; `name` is that of the batch in errors."""
+def in_order(
+    batch: Batch, inputs: Sequence[Variable], name: str, extra: Extra = "raise"
+) -> list[Any]:
+    """The values of a batch in the order of the inputs.
+
+    `name` is that of the batch in errors; `extra` says what happens to keys that are no inputs.
+    """
     if isinstance(batch, Mapping):
-        return _mapping_in_order(batch, inputs, name)
-    if not isinstance(batch, Sequence) or isinstance(batch, str | bytes):
+        values = _mapping_in_order(batch, inputs, name, extra)
+    elif not isinstance(batch, Sequence) or isinstance(batch, str | bytes):
         raise BatchError(
             f"{name} is of type {type(batch).__name__}. A batch is a dict by name of the "
             f"inputs, a dict by input, or a tuple in the order of the inputs {names(inputs)}."
         )
-    if len(batch) != len(inputs):
+    else:
+        values = list(batch)
+    if len(values) != len(inputs):
         raise BatchError(
-            f"{name} has {len(batch)} values for the {len(inputs)} inputs {names(inputs)}."
+            f"{name} has {len(values)} values for the {len(inputs)} inputs {names(inputs)}."
         )
-    return list(batch)
+    if masked := names(v for v, a in zip(inputs, values, strict=True) if is_masked(a)):
+        raise BatchError(
+            f"{name} has masked arrays for {masked}, whose masks would be overlooked. Fill them, "
+            "and give the mask to the graph as an input of its own."
+        )
+    return values
 
 
-def _mapping_in_order(batch: Mapping[Any, Any], inputs: Sequence[Variable], name: str) -> list[Any]:
+def _mapping_in_order(
+    batch: Mapping[Any, Any], inputs: Sequence[Variable], name: str, extra: Extra
+) -> list[Any]:
     keys = {v: v if v in batch else v.name for v in inputs}
     missing = [v for v, key in keys.items() if key is None or key not in batch]
     known = set(keys.values())
-    unknown = [str(key) for key in batch if key not in known]
+    unknown = [str(key) for key in batch if key not in known] if extra == "raise" else []
     ambiguous = [k for k, n in Counter(keys.values()).items() if n > 1 and k is not None]
     if missing or unknown or ambiguous:
+        hint = ' Keys that are no inputs are left out with `extra="ignore"`.' if unknown else ""
         raise BatchError(
             f"{name} does not fit the inputs {names(inputs)}: missing {names(missing)}, "
             f"unknown {unknown}, shared by several inputs {ambiguous}. Unnamed inputs, and inputs "
-            "of equal names, can be given in a dict by input or in a tuple."
+            f"of equal names, can be given in a dict by input or in a tuple.{hint}"
         )
     return [batch[key] for key in keys.values()]
+
+
+def is_masked(value: Any) -> bool:
+    """Whether `value` is a masked array with something behind its mask."""
+    return isinstance(value, np.ma.MaskedArray) and bool(np.any(value.mask))
 
 
 def names(variables: Iterable[Variable]) -> list[str]:

@@ -13,13 +13,15 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from bnrewrite.estimation.batches import Batch
+from bnrewrite.estimation.asked import check_batches, check_rule, checked_shards
+from bnrewrite.estimation.batches import Batch, Extra
 from bnrewrite.estimation.estimator import Estimator
 from bnrewrite.estimation.shards import Shard, estimate_shards
 from bnrewrite.estimation.stored import StoredPopulation
 from bnrewrite.graph.engine import Variable
 from bnrewrite.graph.exported import Exported
 from bnrewrite.graph.statistics import Statistic
+from bnrewrite.population.counts import MinCount
 from bnrewrite.population.population import Population
 from bnrewrite.population.tallies import Pooling
 
@@ -37,7 +39,7 @@ class Estimates:
 
     def __init__(self, inputs: Sequence[Variable], exported: Exported, mode: Any) -> None:
         self._inputs, self._exported, self._mode = list(inputs), exported, mode
-        self._stored = StoredPopulation(exported)
+        self._stored = StoredPopulation(exported, exported.variance_of.values())
         self.statistics: tuple[Statistic, ...] = tuple(exported)
         self.population: Population | None = None
 
@@ -51,7 +53,9 @@ class Estimates:
         *,
         pooling: Pooling = "edge",
         min_coverage: int = 0,
+        min_count: MinCount = "auto",
         progress: bool = False,
+        extra: Extra = "raise",
     ) -> Population:
         """Average the statistics over `batches`, and use the result from now on.
 
@@ -60,8 +64,15 @@ class Estimates:
 
         Parameters, and what is raised, are those of `estimate_population`.
         """
+        check_batches(batches)
+        check_rule(self._exported, pooling, min_coverage, min_count, progress, extra)
         population = self._estimator.estimate(
-            batches, pooling=pooling, min_coverage=min_coverage, progress=progress
+            batches,
+            pooling=pooling,
+            min_coverage=min_coverage,
+            min_count=min_count,
+            progress=progress,
+            extra=extra,
         )
         self.assign(population)
         return population
@@ -73,7 +84,9 @@ class Estimates:
         *,
         pooling: Pooling = "edge",
         min_coverage: int = 0,
+        min_count: MinCount = "auto",
         progress: bool = False,
+        extra: Extra = "raise",
     ) -> Population:
         """Estimate in other processes, each of which loads its own batches.
 
@@ -85,7 +98,7 @@ class Estimates:
         executor : concurrent.futures.Executor
             With workers that are processes, such as a `ProcessPoolExecutor` (with the start method
             ``"spawn"``), or ``client.get_executor()`` of a Dask cluster.
-        pooling, min_coverage, progress
+        pooling, min_coverage, min_count, progress, extra
             As for `estimate`.
 
         Returns
@@ -97,17 +110,22 @@ class Estimates:
         Raises
         ------
         TypeError
-            If the workers of `executor` are threads, which can't share a compiled function.
+            If the workers of `executor` are threads, which can't share a compiled function, or a
+            shard is no function.
         ShardError
             If shards failed. It holds the population of the others; the graph keeps the one it had.
         """
+        checked = checked_shards(shards, executor)
+        check_rule(self._exported, pooling, min_coverage, min_count, progress, extra)
         population = estimate_shards(
             self._estimator,
-            list(shards),
+            checked,
             executor,
             pooling=pooling,
             min_coverage=min_coverage,
+            min_count=min_count,
             progress=progress,
+            extra=extra,
         )
         self.assign(population)
         return population
@@ -124,7 +142,10 @@ class Estimates:
         Raises
         ------
         ValueError
-            If anything is missing, unexpected, of the wrong shape or not finite. All is listed.
+            If anything is missing, unexpected, of the wrong shape, not finite (in the dtype of the
+            statistic, too), complex, masked, or a variance and negative. All is listed.
+        TypeError
+            If `population` is no mapping.
         """
         self._stored.assign(population)
         self.population = population if isinstance(population, Population) else None

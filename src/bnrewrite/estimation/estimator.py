@@ -10,15 +10,16 @@ them, seeded anew for each batch, and differently in each shard.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from bnrewrite.estimation.batches import Batch, BatchError, empty_inputs, in_order
+from bnrewrite.estimation.batches import Batch, BatchError, Extra, empty_inputs, in_order
 from bnrewrite.estimation.noise import is_random_stream, seed_of, spawned
 from bnrewrite.estimation.readings import read, sources
+from bnrewrite.estimation.signs import clip_variances
 from bnrewrite.graph.engine import (
     Out,
     Variable,
@@ -26,60 +27,11 @@ from bnrewrite.graph.engine import (
     graph_inputs,
     shared,
 )
-from bnrewrite.graph.exported import Export, Exported
-from bnrewrite.graph.statistics import Statistic
+from bnrewrite.graph.exported import Exported
+from bnrewrite.population.counts import MinCount
 from bnrewrite.population.population import Population
 from bnrewrite.population.tallies import Pooling, Tallies
 from bnrewrite.population.tally import Reading
-
-
-def estimate_population(
-    inputs: Sequence[Variable],
-    exported: Mapping[Statistic, Variable],
-    batches: Iterable[Batch],
-    *,
-    pooling: Pooling = "edge",
-    min_coverage: int = 0,
-    mode: Any = None,
-    progress: bool = False,
-) -> Population:
-    """Average `exported` statistics over `batches`.
-
-    Parameters
-    ----------
-    inputs : sequence of Variable
-        The inputs of the training graph.
-    exported : dict of Statistic to Variable
-        From `export_statistics`.
-    batches : iterable of batches
-        Read once. A batch is a mapping by name of the inputs, a mapping by input, or a sequence in
-        the order of `inputs`.
-    pooling : {"edge", "reached", "moments"}
-        What the population statistics are; see `Population`.
-    min_coverage : int
-        Steps that fewer batches reached take the value of the last one that enough did.
-    mode : str or Mode, optional
-        How to compile, as for the engine's `function`.
-    progress : bool
-        Whether to show a progress bar.
-
-    Returns
-    -------
-    Population
-
-    Raises
-    ------
-    ValueError
-        If there are no batches, a batch lacks an input or has an unknown one, a loop took no step,
-        the shape of a statistic differs between batches other than in time, a statistic is not
-        finite, or the batches do not have what `pooling` or `min_coverage` need.
-    RuntimeError
-        If anything else goes wrong with a batch; the cause is chained.
-    """
-    estimator = Estimator(inputs, exported, mode=mode)
-    return estimator.estimate(
-        batches, pooling=pooling, min_coverage=min_coverage, progress=progress
-    )
 
 
 class Estimator:
@@ -89,11 +41,7 @@ class Estimator:
     fresh noise, and the caller's streams stay where they are.
     """
 
-    def __init__(
-        self, inputs: Sequence[Variable], exported: Mapping[Statistic, Variable], *, mode: Any
-    ) -> None:
-        if not isinstance(exported, Exported):
-            exported = Exported({s: Export(variable) for s, variable in exported.items()})
+    def __init__(self, inputs: Sequence[Variable], exported: Exported, *, mode: Any) -> None:
         self._inputs = list(inputs)
         outputs, self._sources = sources(exported)
         self._variances = {m.name: v.name for m, v in exported.variance_of.items()}
@@ -109,16 +57,22 @@ class Estimator:
         *,
         pooling: Pooling = "edge",
         min_coverage: int = 0,
+        min_count: MinCount = "auto",
         progress: bool = False,
+        extra: Extra = "raise",
     ) -> Population:
         """Average the statistics over `batches`."""
-        tallies = self.tally(batches, pooling=pooling, progress=progress)
-        return Population(tallies, pooling, min_coverage)
+        tallies = self.tally(
+            batches, pooling=pooling, min_count=min_count, progress=progress, extra=extra
+        )
+        population = Population(tallies, pooling, min_coverage)
+        population.caution_few()
+        return population
 
-    def empty(self, pooling: Pooling) -> Tallies:
+    def empty(self, pooling: Pooling, min_count: MinCount) -> Tallies:
         """Nothing seen yet of the statistics; refuses a pooling that will not be readable."""
-        tallies = Tallies({s.name: s.dtype for s in self._sources}, self._variances)
-        tallies.check(pooling)
+        tallies = Tallies({s.name: s.dtype for s in self._sources}, self._variances, min_count)
+        tallies.check(pooling, min_count)
         return tallies
 
     def tally(
@@ -126,18 +80,20 @@ class Estimator:
         batches: Iterable[Batch],
         *,
         pooling: Pooling,
+        min_count: MinCount,
         number: int = 0,
         progress: bool = False,
+        extra: Extra = "raise",
     ) -> Tallies:
         """Add up the statistics of `batches`. Runs of different `number` draw different noise."""
-        tallies = self.empty(pooling)
+        tallies = self.empty(pooling, min_count)
         seeds = [(copy, seed_of(stream.get_value(), number)) for stream, copy in self._streams]
         bar = tqdm(batches, desc="population statistics", unit="batch", disable=not progress)
         try:
             for batch in bar:
                 for copy, seed in seeds:
                     copy.set_value(spawned(seed), borrow=True)
-                tallies.add(self._read(batch, tallies, pooling))
+                tallies.add(self._read(batch, tallies, pooling, extra))
         except KeyboardInterrupt as interrupt:
             done = tallies.n_batches
             raise KeyboardInterrupt(f"interrupted after {done} batches") from interrupt
@@ -161,10 +117,12 @@ class Estimator:
         outputs = self._function(*values)
         return {s.name: np.shape(outputs[s.index])[: s.depth] for s in self._sources}
 
-    def _read(self, batch: Batch, before: Tallies, pooling: Pooling) -> dict[str, Reading]:
+    def _read(
+        self, batch: Batch, before: Tallies, pooling: Pooling, extra: Extra
+    ) -> dict[str, Reading]:
         """Compute the statistics of one batch, and check all of them."""
         number = before.n_batches + 1
-        inputs = in_order(batch, self._inputs, f"batch {number}")
+        inputs = in_order(batch, self._inputs, f"batch {number}", extra)
         try:
             values = self._function(*inputs)
         except Exception as error:
@@ -175,4 +133,8 @@ class Estimator:
                 ) from error
             raise
         shapes = {name: tally.shape() for name, tally in before.by_name.items()}
-        return {s.name: read(s, values, number, shapes.get(s.name), pooling) for s in self._sources}
+        readings = {
+            s.name: read(s, values, number, shapes.get(s.name), pooling) for s in self._sources
+        }
+        clip_variances(readings, self._variances, number)
+        return readings

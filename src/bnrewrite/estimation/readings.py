@@ -124,13 +124,21 @@ def _check_shape(
 
 def _count(source: Source, count: Array, shape: tuple[int, ...], number: int) -> Array:
     """Give the count the number of axes of the statistic, whose last ones are its own."""
-    depth = source.depth
+    depth, n_axes = source.depth, len(shape)
     own = count.shape[depth:]
-    count = count.reshape(shape[:depth] + (1,) * (len(shape) - depth - len(own)) + own)
-    if np.broadcast_shapes(count.shape, shape) != shape or (count < 0).any():
+    fits = len(own) <= n_axes - depth and all(
+        n in (1, m) for n, m in zip(own, shape[n_axes - len(own) :], strict=True)
+    )
+    if not fits:
         raise BatchError(
-            f"the count of {source.name!r} in batch {number} is negative, or has axes {own} that "
-            f"do not broadcast to {shape[depth:]}."
+            f"the count of {source.name!r} in batch {number} has axes {own} that do not broadcast "
+            f"to {shape[depth:]}."
+        )
+    count = count.reshape(shape[:depth] + (1,) * (n_axes - depth - len(own)) + own)
+    if not np.isfinite(count).all() or (count < 0).any():
+        raise BatchError(
+            f"the count of {source.name!r} in batch {number} is negative or not finite. If it was "
+            "marked by `batch_normalize`, its mask has other values than 0 and 1."
         )
     return count
 

@@ -6,13 +6,14 @@ import os
 import pickle
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, Future, as_completed
 from functools import lru_cache, reduce
 
 from tqdm import tqdm
 
-from bnrewrite.estimation.batches import Batch
+from bnrewrite.estimation.batches import Batch, Extra
 from bnrewrite.estimation.estimator import Estimator
+from bnrewrite.population.counts import MinCount
 from bnrewrite.population.population import Population
 from bnrewrite.population.tallies import Pooling, Tallies
 
@@ -52,20 +53,15 @@ def estimate_shards(
     *,
     pooling: Pooling,
     min_coverage: int,
+    min_count: MinCount,
     progress: bool,
+    extra: Extra,
 ) -> Population:
     """Run `estimator` on each shard in a worker of `executor`, and merge what comes back."""
-    if isinstance(executor, ThreadPoolExecutor):
-        raise TypeError(
-            "a compiled function can't be shared by threads: give estimate_shards an executor of "
-            "processes, such as concurrent.futures.ProcessPoolExecutor."
-        )
-    if not shards:
-        raise ValueError("there are no shards to estimate from.")
-    estimator.empty(pooling)  # which raises here, and not in every worker, if it can't be
     payload = pickle.dumps((estimator, os.getpid(), threading.get_ident()))
     futures: dict[Future[Tallies], int] = {
-        executor.submit(_run, payload, shard, i, pooling): i for i, shard in enumerate(shards)
+        executor.submit(_run, payload, shard, i, pooling, min_count, extra): i
+        for i, shard in enumerate(shards)
     }
     try:
         bar = tqdm(
@@ -94,10 +90,19 @@ def _merged(
         population = None if merged is None else Population(merged, pooling)
         raise ShardError(errors, population) from next(iter(errors.values()))
     assert merged is not None  # there are shards, and none failed
-    return Population(merged, pooling, min_coverage)
+    population = Population(merged, pooling, min_coverage)
+    population.caution_few()
+    return population
 
 
-def _run(payload: bytes, shard: Shard, number: int, pooling: Pooling) -> Tallies:
+def _run(
+    payload: bytes,
+    shard: Shard,
+    number: int,
+    pooling: Pooling,
+    min_count: MinCount,
+    extra: Extra,
+) -> Tallies:
     """Estimate from one shard, in a worker."""
     with _one_at_a_time:
         estimator, process, thread = _unpickled(payload)
@@ -106,7 +111,9 @@ def _run(payload: bytes, shard: Shard, number: int, pooling: Pooling) -> Tallies
                 "this executor runs in threads of the process that called it, which can't share a "
                 "compiled function. Use one of processes (for Dask, a cluster with processes=True)."
             )
-        return estimator.tally(shard(), pooling=pooling, number=number)
+        return estimator.tally(
+            shard(), pooling=pooling, min_count=min_count, number=number, extra=extra
+        )
 
 
 @lru_cache(maxsize=1)

@@ -11,15 +11,14 @@ Values are checked and converted before the first of them is stored. What can fa
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from bnrewrite.estimation.misfits import fitted, shape_of
 from bnrewrite.graph.engine import (
     CheckAndRaise,
     SharedVariable,
-    TensorType,
     Variable,
     shared,
     without_test_values,
@@ -33,7 +32,7 @@ _require_estimate = CheckAndRaise(
 
 
 class StoredPopulation:
-    """A shared variable for each statistic.
+    """A shared variable for each statistic, of which `variances` are not negative.
 
     Attributes
     ----------
@@ -44,7 +43,10 @@ class StoredPopulation:
     """
 
     @without_test_values
-    def __init__(self, statistics: Iterable[Statistic]) -> None:
+    def __init__(
+        self, statistics: Iterable[Statistic], variances: Iterable[Statistic] = ()
+    ) -> None:
+        self._variances = frozenset(variances)
         self.variables: dict[Statistic, SharedVariable] = {s: _empty(s) for s in statistics}
         self._is_known = shared(np.int8(0), name="is_estimated")
         self.values: dict[Statistic, Variable] = {
@@ -57,20 +59,11 @@ class StoredPopulation:
         Raises
         ------
         ValueError
-            If anything is missing, unexpected, of the wrong shape or not finite. All of it is
-            listed, and nothing is assigned.
+            If anything does not fit (see `misfits`). All of it is listed, and nothing is assigned.
+        TypeError
+            If `population` is no mapping.
         """
-        names = {s.name: s for s in self.variables}
-        arrays = {s: np.asarray(population[n]) for n, s in names.items() if n in population}
-        problems = [f"missing: {name}" for name in names if name not in population]
-        problems += [f"unexpected: {name}" for name in population if name not in names]
-        problems += [p for s, array in arrays.items() if (p := _misfit(s, array))]
-        if problems:
-            raise ValueError(
-                "the population does not fit the graph, and nothing was assigned:\n  "
-                + "\n  ".join(problems)
-            )
-        converted = {s: array.astype(s.variable.dtype) for s, array in arrays.items()}
+        converted = fitted(self.variables, self._variances, population)
         for statistic, array in converted.items():
             self.variables[statistic].set_value(array, borrow=True)
         self._is_known.set_value(np.int8(1))
@@ -83,27 +76,7 @@ class StoredPopulation:
 
 
 def _empty(statistic: Statistic) -> SharedVariable:
-    shape = _shape(statistic)
+    shape = shape_of(statistic)
     steps, own = [1] * statistic.depth, [n or 0 for n in shape[statistic.depth :]]
     value = np.full([*steps, *own], np.nan, dtype=statistic.variable.dtype)
     return shared(value, name=statistic.name, shape=shape)
-
-
-def _shape(statistic: Statistic) -> tuple[int | None, ...]:
-    """The static shape of a value: any number of steps."""
-    kind: TensorType = statistic.variable.type
-    return (*[None] * statistic.depth, *kind.shape)
-
-
-def _misfit(statistic: Statistic, array: NDArray[Any]) -> str | None:
-    """What is wrong with a value, if anything."""
-    expected = _shape(statistic)
-    fits = array.ndim == len(expected) and all(
-        n in (None, m) for n, m in zip(expected, array.shape, strict=True)
-    )
-    if not fits or 0 in array.shape[: statistic.depth]:
-        wanted = tuple("?" if n is None else n for n in expected)
-        return f"wrong shape: {statistic.name} is {array.shape}, expected {wanted}"
-    if not np.issubdtype(array.dtype, np.number) or not np.isfinite(array).all():
-        return f"not finite numbers: {statistic.name}"
-    return None

@@ -27,6 +27,7 @@ from bnrewrite.graph.boundaries import is_loop, is_while_loop
 from bnrewrite.graph.engine import Apply, Variable, without_test_values
 from bnrewrite.graph.exported import Export, Exported
 from bnrewrite.graph.hold import hold_last_step
+from bnrewrite.graph.inputs import checked_outputs
 from bnrewrite.graph.invariance import Dependencies, Dependency, outside_of
 from bnrewrite.graph.loops import Loop
 from bnrewrite.graph.rebuild import Memo, clone_node, rebuild_in_order
@@ -58,6 +59,8 @@ def export_statistics(outputs: Variable | Sequence[Variable]) -> Exported:
 
     Raises
     ------
+    TypeError
+        If an output is no variable.
     ValueError
         If there is no statistic, one that can't be exported, or a loop inside another one whose
         number of steps changes from step to step of that.
@@ -71,7 +74,7 @@ def export_statistics(outputs: Variable | Sequence[Variable]) -> Exported:
     >>> [statistic.name for statistic in exported]
     ['mean']
     """
-    return export(survey([outputs] if isinstance(outputs, Variable) else outputs))
+    return export(survey(checked_outputs(outputs)))
 
 
 @without_test_values

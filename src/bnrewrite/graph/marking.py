@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from bnrewrite.cautions import shown
 from bnrewrite.graph.engine import Variable
 from bnrewrite.graph.engine import tensor as at
 from bnrewrite.graph.marks import Mark, label_of
@@ -40,7 +41,7 @@ def mark_statistic(variable: Variable, label: str | None = None) -> Variable:
     Raises
     ------
     TypeError
-        If `variable` is not a floating-point tensor variable.
+        If `variable` is not a floating-point tensor variable, or `label` no text.
 
     Examples
     --------
@@ -50,6 +51,8 @@ def mark_statistic(variable: Variable, label: str | None = None) -> Variable:
     >>> mean = mark_statistic(x.mean(axis=0), "mean")
     >>> centered = x - mean
     """
+    _check_statistic(variable)
+    _check_label(label)
     (marked,) = _mark([variable], [label], [])
     return marked
 
@@ -81,7 +84,9 @@ def mark_moments(
     Raises
     ------
     TypeError
-        If a moment is not a floating-point tensor variable.
+        If a moment is not a floating-point tensor variable, or `count` no number or tensor.
+    ValueError
+        If both are the same variable or have different axes, or `count` has more axes than they.
 
     Examples
     --------
@@ -90,21 +95,54 @@ def mark_moments(
     >>> x = pt.matrix("x")
     >>> mean, variance = mark_moments(x.mean(axis=0), x.var(axis=0), x.shape[0], "hidden")
     """
+    for moment in (mean, variance):
+        _check_statistic(moment)
+    _check_label(label)
+    if _unmarked(mean) is _unmarked(variance):
+        raise ValueError(f"mean and variance are the same variable, {mean}.")
+    if mean.ndim != variance.ndim:
+        raise ValueError(
+            f"mean and variance are of the same elements, and have {mean.ndim} and {variance.ndim} "
+            "axes."
+        )
     labels = [None, None] if label is None else [f"{label}.mean", f"{label}.variance"]
-    counts = [] if count is None else [at.as_tensor_variable(count)]
+    counts = [] if count is None else [_as_count(count, mean.ndim)]
     marked_mean, marked_variance = _mark([mean, variance], labels, counts)
     return marked_mean, marked_variance
+
+
+def _as_count(count: Any, ndim: int) -> Variable:
+    try:
+        variable = at.as_tensor_variable(count)
+        is_number = str(variable.dtype).startswith(("int", "uint", "float", "bool"))
+    except Exception:  # whatever the engine raises for what it can't convert
+        is_number = False
+    if not is_number:
+        raise TypeError(
+            "count is the number of elements, as a number or a tensor variable, got "
+            f"{shown(count)}."
+        )
+    if variable.ndim > ndim:
+        raise ValueError(f"count has {variable.ndim} axes, and the mean only {ndim}.")
+    return variable
+
+
+def _check_statistic(value: Any) -> None:
+    dtype = str(getattr(getattr(value, "type", None), "dtype", type(value).__name__))
+    if not isinstance(value, Variable) or not dtype.startswith("float"):
+        raise TypeError(
+            f"a batch statistic is a floating-point tensor variable, and {value} is {dtype}."
+        )
+
+
+def _check_label(label: Any) -> None:
+    if label is not None and not isinstance(label, str):
+        raise TypeError(f"a label is text, got {shown(label)}.")
 
 
 def _mark(
     values: Sequence[Variable], labels: Sequence[str | None], counts: Sequence[Variable]
 ) -> list[Variable]:
-    for value in values:
-        dtype = str(getattr(getattr(value, "type", None), "dtype", type(value).__name__))
-        if not isinstance(value, Variable) or not dtype.startswith("float"):
-            raise TypeError(
-                f"a batch statistic is a floating-point tensor variable, and {value} is {dtype}."
-            )
     mark = Mark(*(label or label_of(v) for label, v in zip(labels, values, strict=True)))
     marked: list[Variable] = mark(*map(_unmarked, values), *counts, return_list=True)
     remember(marked[0].owner)

@@ -14,6 +14,8 @@ from aesara import shared as shared
 from aesara import tensor as tensor
 from aesara.compile.builders import OpFromGraph as OpFromGraph
 from aesara.compile.function.types import Supervisor
+from aesara.compile.mode import Mode as Mode
+from aesara.compile.mode import get_mode as get_mode
 from aesara.compile.mode import optdb as optdb
 from aesara.compile.sharedvalue import SharedVariable as SharedVariable
 from aesara.gradient import DisconnectedType as DisconnectedType

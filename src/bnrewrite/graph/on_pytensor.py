@@ -12,6 +12,8 @@ from pytensor import function as function
 from pytensor import shared as shared
 from pytensor import tensor as tensor
 from pytensor.compile.builders import OpFromGraph as OpFromGraph
+from pytensor.compile.mode import Mode as Mode
+from pytensor.compile.mode import get_mode as get_mode
 from pytensor.compile.mode import optdb as optdb
 from pytensor.compile.sharedvalue import SharedVariable as SharedVariable
 from pytensor.gradient import DisconnectedType as DisconnectedType

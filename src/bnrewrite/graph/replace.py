@@ -16,10 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from bnrewrite.cautions import shown
 from bnrewrite.graph.boundaries import is_loop
 from bnrewrite.graph.engine import Apply, TensorType, Variable, without_test_values
 from bnrewrite.graph.engine import tensor as at
 from bnrewrite.graph.hold import hold_last_step
+from bnrewrite.graph.inputs import checked_outputs
 from bnrewrite.graph.loops import Loop
 from bnrewrite.graph.rebuild import Memo, clone_node, rebuild_in_order, without_known
 from bnrewrite.graph.scope import Scope
@@ -54,7 +56,8 @@ def replace_statistics(
     ValueError
         If a statistic has no value, or a value no statistic.
     TypeError
-        If a value has another number of axes or another dtype than its statistic.
+        If an output or a value is no variable, or a value has another number of axes or another
+        dtype than its statistic.
 
     Examples
     --------
@@ -65,7 +68,7 @@ def replace_statistics(
     >>> (statistic,) = export_statistics(y)
     >>> at_test_time = replace_statistics(y, {statistic: pt.vector("population_mean")})
     """
-    outputs_list = [outputs] if isinstance(outputs, Variable) else list(outputs)
+    outputs_list = checked_outputs(outputs)
     replaced = replace(survey(outputs_list), outputs_list, values)
     return replaced[0] if isinstance(outputs, Variable) else replaced
 
@@ -80,9 +83,11 @@ def replace(
 
 
 def _check_values(scope: Scope, values: Mapping[Statistic, Variable]) -> None:
+    if not isinstance(values, Mapping):
+        raise TypeError(f"values must be a dict of statistics to variables, got {shown(values)}.")
     statistics = dict.fromkeys(scope.all_statistics())
     missing = [s.name for s in statistics if s not in values]
-    unknown = [s.name for s in values if s not in statistics]
+    unknown = [getattr(s, "name", shown(s)) for s in values if s not in statistics]
     if missing or unknown:
         raise ValueError(
             f"statistics without a value: {missing}; values for statistics that are not in the "
@@ -90,6 +95,11 @@ def _check_values(scope: Scope, values: Mapping[Statistic, Variable]) -> None:
         )
     for statistic in statistics:
         value, ndim = values[statistic], statistic.depth + statistic.variable.ndim
+        if not isinstance(value, Variable):
+            raise TypeError(
+                f"the value of {statistic.name!r} must be a variable, got {shown(value)}. A shared "
+                "variable holds an array."
+            )
         if value.ndim != ndim or value.dtype != statistic.variable.dtype:
             raise TypeError(
                 f"the value of {statistic.name!r} must have {ndim} axes ({statistic.depth} of time)"

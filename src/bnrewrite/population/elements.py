@@ -5,9 +5,9 @@ enough: the mean of all elements is the mean of the m weighted by c, and their v
 plus the squared distance of m from it, weighted alike (Chan, Golub and LeVeque 1983). This is
 exact, whatever the sizes of the batches.
 
-As long as all batches have the same c wherever they have elements, the weights say nothing, and
-both follow from the moments of the batches that are kept in any case. Sums of their own are begun
-when a count differs for the first time; that saves half of the work for data without masks.
+As long as all batches have the same c wherever they have elements, and all of these count, the
+weights say nothing, and both follow from the moments of the batches that are kept in any case. Sums
+of their own are begun when this is so no more; that saves half of the work for data without masks.
 """
 
 from __future__ import annotations
@@ -39,12 +39,18 @@ class Elements:
     def __init__(self, same: float = 0.0, moments: Moments | None = None) -> None:
         self.same, self.moments = same, moments
 
-    def add(self, mean: Reading, variance: Reading, *before: Moments) -> None:
-        """Count a batch; `before` are the moments of means and variances without it."""
+    def add(
+        self, mean: Reading, variance: Reading, *before: Moments, is_whole: bool = True
+    ) -> None:
+        """Count a batch.
+
+        `before` are the moments of means and variances without it; `is_whole` is whether all its
+        steps with elements will be among them.
+        """
         weight = mean.weight if mean.count is None else mean.count
         if self.moments is None:
             count = _only_count(weight)
-            if count is not None and self.same in (0.0, count):
+            if is_whole and count is not None and self.same in (0.0, count):
                 self.same = count
                 return
             self.moments = self._begun(*before)

@@ -23,7 +23,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bnrewrite.population.counts import MinCount
 from bnrewrite.population.elements import Elements
+from bnrewrite.population.options import checked_min_count, checked_min_coverage
 from bnrewrite.population.tallies import POOLINGS, Pooling, Tallies
 from bnrewrite.population.tally import Tally
 
@@ -38,6 +40,7 @@ class Loaded(NamedTuple):
     tallies: Tallies
     pooling: Pooling
     min_coverage: int
+    min_count: MinCount
     values: _Arrays
 
 
@@ -47,6 +50,7 @@ def save(
     tallies: Tallies,
     pooling: Pooling,
     min_coverage: int,
+    min_count: MinCount,
 ) -> None:
     """Write a population, all of it or nothing."""
     header = {
@@ -54,6 +58,8 @@ def save(
         "library": f"bnrewrite {version('bnrewrite')}",
         "pooling": pooling,
         "min_coverage": min_coverage,
+        "min_count": min_count,
+        "min_count_in_a_batch": tallies.min_count,
         "n_batches": tallies.n_batches,
         "dtypes": tallies.dtypes,
         "variances": tallies.variances,
@@ -97,7 +103,9 @@ def load(path: str | os.PathLike[str]) -> Loaded:
     header = _header(path, arrays)
     try:
         tallies = _unpack(header, arrays)
-        return Loaded(tallies, header["pooling"], int(header["min_coverage"]), arrays)
+        min_count = checked_min_count(header.get("min_count", 0))
+        min_coverage = checked_min_coverage(header["min_coverage"])
+        return Loaded(tallies, header["pooling"], min_coverage, min_count, arrays)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} does not have the arrays that `Population.save` writes: it was changed, or "
@@ -124,7 +132,8 @@ def _header(path: str | os.PathLike[str], arrays: _Arrays) -> dict[str, Any]:
 
 def _unpack(header: Mapping[str, Any], arrays: _Arrays) -> Tallies:
     """The sums, which are taken out of `arrays`."""
-    tallies = Tallies(header["dtypes"], header["variances"])
+    min_count = checked_min_count(header.get("min_count_in_a_batch", 0))
+    tallies = Tallies(header["dtypes"], header["variances"], min_count)
     packed: dict[str, dict[str, _Arrays]] = {}
     for key in [key for key in arrays if "#" in key]:
         name, _, rest = key.rpartition("#")

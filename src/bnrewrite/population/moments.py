@@ -47,10 +47,7 @@ class Moments:
 
     def add(self, weight: Array, mean: Array, deviations: Array | None = None) -> None:
         """Merge with other moments; steps with weight 0 do not count."""
-        lengths = common_lengths(self._shift, mean, self.n_time_axes)
-        self.weight, self._shift, self._first, self._second = (
-            pad_zero(a, lengths) for a in (self.weight, self._shift, self._first, self._second)
-        )
+        lengths = self.grow(mean)
         steps = up_to(mean.shape[: self.n_time_axes])
         shift, first, second = (a[steps] for a in (self._shift, self._first, self._second))
         is_new = self.weight[steps] == 0
@@ -65,6 +62,14 @@ class Moments:
             weighted += deviations
         second += weighted
         self.weight = self.weight + pad_zero(weight, lengths)
+
+    def grow(self, values: Array) -> tuple[int, ...]:
+        """Make room for as many steps as `values` has; return how many there are on each axis."""
+        lengths = common_lengths(self._shift, values, self.n_time_axes)
+        self.weight, self._shift, self._first, self._second = (
+            pad_zero(a, lengths) for a in (self.weight, self._shift, self._first, self._second)
+        )
+        return lengths
 
     def merge(self, other: Moments) -> None:
         """Merge with what `other` has seen."""

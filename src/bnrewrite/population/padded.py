@@ -55,7 +55,7 @@ class PaddedMoments(Moments):
 
     def add(self, weight: Array, mean: Array, deviations: Array | None = None) -> None:
         """Count an array once."""
-        lengths = self._extend(mean)
+        lengths = self.grow(mean)
         if mean.shape[: self.n_time_axes] != lengths or not weight.all():
             is_held = pad_zero(weight, lengths) == 0
             np.add(self.held, pad_edge(mean, lengths), out=self.held, where=is_held)
@@ -65,16 +65,15 @@ class PaddedMoments(Moments):
     def merge(self, other: Moments) -> None:
         """Merge with what `other` has seen."""
         assert isinstance(other, PaddedMoments)
-        lengths = self._extend(other.held)
+        lengths = self.grow(other.held)
         self.held += other._continued(lengths)
         self.n += other.n
         super().add(other.weight, other.mean, other.deviations)
 
-    def _extend(self, values: Array) -> tuple[int, ...]:
-        """Continue what is held up to the lengths of `values`, and return the common lengths."""
-        lengths = common_lengths(self.held, values, self.n_time_axes)
-        self.held = self._continued(lengths)
-        return lengths
+    def grow(self, values: Array) -> tuple[int, ...]:
+        """Continue what is held, too."""
+        self.held = self._continued(common_lengths(self.held, values, self.n_time_axes))
+        return super().grow(values)
 
     def _continued(self, lengths: tuple[int, ...]) -> Array:
         """What is held up to `lengths`: behind the end of all arrays, their whole sum."""

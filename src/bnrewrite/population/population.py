@@ -7,20 +7,18 @@ read from (`Tallies`), and so it can be merged with another, saved, and read und
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from functools import cached_property
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from bnrewrite.cautions import shown
 from bnrewrite.population import files
-from bnrewrite.population.ragged import Array
-from bnrewrite.population.tables import align, summary_row
-from bnrewrite.population.tallies import Pooling, Tallies
+from bnrewrite.population.counts import MinCount
+from bnrewrite.population.few import caution_few
+from bnrewrite.population.options import checked_path
+from bnrewrite.population.pooled import PooledValues
+from bnrewrite.population.tables import summary_table
+from bnrewrite.population.tallies import Pooling
 
 
-class Population(Mapping[str, NDArray[Any]]):
+class Population(PooledValues):
     """The population statistic for each name, with all that is known of how sure it is.
 
     A value has axes (T_1, ..., T_depth, *axes of the statistic), where T_i is the greatest number
@@ -52,10 +50,19 @@ class Population(Mapping[str, NDArray[Any]]):
         See above.
     min_coverage : int
         Steps that fewer batches reached have the value of the last one before that enough reached.
+    min_count : int or "auto"
+        At steps where a batch has fewer elements than this, it counts for nothing: it did not reach
+        them, and under ``"edge"`` repeats its last step that has enough. Under ``"moments"`` it is
+        the number of elements in total, and steps with fewer have the value of the last one before
+        with enough. ``"auto"`` is 8, and 32 in total, or half of what there is at the fullest step
+        if that is less. Cooijmans et al. have no such rule; that is ``min_count=0``.
     coverage : dict of str to ndarray of int
         How many batches reached each step, with axes (T_1, ..., T_depth).
     count : dict of str to ndarray of int
-        How many elements are behind each step, where it is known.
+        How many elements all batches have at each step, where it is known.
+    fewest : dict of str to ndarray
+        The fewest elements that a batch has at a step where it counts, with axes (T_1, ...,
+        T_depth); infinite where none counts, NaN where it is unknown.
     spread : dict of str to ndarray
         The standard deviation (divided by n - 1) between the batches that reached a step, with the
         axes of the value; NaN where fewer than two did. (Under ``"edge"`` the value rests on the
@@ -64,49 +71,15 @@ class Population(Mapping[str, NDArray[Any]]):
         Of the mean over these batches: the spread divided by the square root of the coverage.
     """
 
-    def __init__(self, tallies: Tallies, pooling: Pooling = "edge", min_coverage: int = 0) -> None:
-        self._tallies = tallies
-        self._values = tallies.values(pooling, min_coverage)
-        self.pooling, self.min_coverage = pooling, min_coverage
-        for value in self._values.values():
-            value.flags.writeable = False
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        return self._values[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
     def __repr__(self) -> str:
         return f"Population({self.n_batches} batches, pooling={self.pooling!r}: {', '.join(self)})"
 
-    @property
-    def n_batches(self) -> int:  # noqa: D102
-        return self._tallies.n_batches
-
-    @cached_property
-    def coverage(self) -> Mapping[str, NDArray[np.int64]]:  # noqa: D102
-        return {name: self._tallies.by_name[name].coverage() for name in self}
-
-    @cached_property
-    def count(self) -> Mapping[str, NDArray[np.int64]]:  # noqa: D102
-        counts = {name: self._tallies.by_name[name].n_elements() for name in self}
-        return {name: count for name, count in counts.items() if count is not None}
-
-    @cached_property
-    def spread(self) -> Mapping[str, Array]:  # noqa: D102
-        return {name: self._tallies.by_name[name].moments.spread() for name in self}
-
-    @cached_property
-    def standard_error(self) -> Mapping[str, Array]:  # noqa: D102
-        weights = {name: self._tallies.by_name[name].moments.weight for name in self}
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return {name: np.asarray(s / np.sqrt(weights[name])) for name, s in self.spread.items()}
-
-    def pooled(self, pooling: Pooling, min_coverage: int | None = None) -> Population:
+    def pooled(
+        self,
+        pooling: Pooling,
+        min_coverage: int | None = None,
+        min_count: MinCount | None = None,
+    ) -> Population:
         """The population of the same batches under another pooling.
 
         Parameters
@@ -115,31 +88,25 @@ class Population(Mapping[str, NDArray[Any]]):
             How to read the sums that an estimate keeps, whatever its own pooling was.
         min_coverage : int, optional
             By default that of this population.
+        min_count : int or "auto", optional
+            By default that of this population. Only ``"moments"`` can be read with another one.
 
         Raises
         ------
         ValueError
-            If the sums do not have what `pooling` or `min_coverage` need.
+            If the sums do not have what `pooling`, `min_coverage` or `min_count` need.
         """
         if min_coverage is None:
             min_coverage = self.min_coverage
-        return Population(self._tallies, pooling, min_coverage)
+        if min_count is None:
+            min_count = self.min_count
+        population = Population(self._tallies, pooling, min_coverage, min_count)
+        population.caution_few()
+        return population
 
-    def averaged_over_time(self) -> dict[str, NDArray[Any]]:
-        """Each statistic averaged over its steps, weighted by coverage, as one step.
-
-        With axes (1, ..., 1, *axes of the statistic), as ``InferenceGraph.assign`` takes them.
-        Where activations take some steps to settle, this degrades performance severely (Cooijmans
-        et al. 2017); it is there for comparison.
-        """
-        averaged = {}
-        for name, value in self.items():
-            weights = self.coverage[name].astype(np.float64)
-            weights = weights.reshape(weights.shape + (1,) * (value.ndim - weights.ndim))
-            steps = tuple(range(self.coverage[name].ndim))
-            mean = (value * weights).sum(axis=steps, keepdims=True) / weights.sum()
-            averaged[name] = mean.astype(value.dtype)
-        return averaged
+    def caution_few(self) -> None:
+        """Warn of what rests on too few elements."""
+        caution_few(self._tallies, self, self.pooling, self.min_coverage, self.min_count)
 
     def merge(self, other: Population) -> Population:
         """The population of the batches of both, as if it had been estimated from all of them.
@@ -158,21 +125,31 @@ class Population(Mapping[str, NDArray[Any]]):
         ------
         ValueError
             If names, shapes or pooling differ; all of it is listed.
+        TypeError
+            If `other` is no population.
         """
-        if self.pooling != other.pooling:
-            raise ValueError(
-                f"these populations can't be merged: one has pooling={self.pooling!r}, the other "
-                f"{other.pooling!r}. `pooled` gives one of them another."
+        if not isinstance(other, Population):
+            raise TypeError(
+                f"other must be a Population, got {shown(other)}. `Population.load` reads a file."
             )
+        for option in ("pooling", "min_count"):
+            mine, theirs = getattr(self, option), getattr(other, option)
+            if mine != theirs:
+                raise ValueError(
+                    f"these populations can't be merged: one has {option}={mine!r}, the other "
+                    f"{theirs!r}. `pooled` gives one of them another."
+                )
         merged = self._tallies.merged(other._tallies)
-        return Population(merged, self.pooling, max(self.min_coverage, other.min_coverage))
+        min_coverage = max(self.min_coverage, other.min_coverage)
+        return Population(merged, self.pooling, min_coverage, self.min_count)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one npz file, with the values by name, and all that `load` and `merge` need.
 
         The file is written under another name first, so that `path` is never half a file.
         """
-        files.save(path, self._values, self._tallies, self.pooling, self.min_coverage)
+        options = self.pooling, self.min_coverage, self.min_count
+        files.save(checked_path(path), self._values, self._tallies, *options)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Population:
@@ -185,16 +162,12 @@ class Population(Mapping[str, NDArray[Any]]):
         OSError
             If it can't be read.
         """
-        loaded = files.load(path)
-        population = cls(loaded.tallies, loaded.pooling, loaded.min_coverage)
+        loaded = files.load(checked_path(path))
+        population = cls(loaded.tallies, loaded.pooling, loaded.min_coverage, loaded.min_count)
         files.check_values(path, loaded.values, population)
         return population
 
     def summary(self) -> None:
         """Print a table: for each statistic its shape, and how much is behind its last step."""
-        header = ["name", "shape", "depth", "batches", "at last step", "mean", "standard error"]
-        rows = [
-            summary_row(name, self.n_batches, v, self.coverage[name], self.standard_error[name])
-            for name, v in self.items()
-        ]
-        print(align([header, *rows]))
+        known = self.coverage, self.count, self.fewest, self.standard_error
+        print(summary_table(self, self.n_batches, *known))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,21 +20,35 @@ def align(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def summary_row(
-    name: str,
+def summary_table(
+    values: Mapping[str, NDArray[Any]],
     n_batches: int,
-    value: NDArray[Any],
-    coverage: NDArray[Any],
-    error: NDArray[Any],
-) -> list[str]:
-    """What a summary says of one statistic: its shape, and how much is behind its last step."""
-    known = error[np.isfinite(error)]
-    return [
-        name,
-        " x ".join(map(str, value.shape)) or "scalar",
-        str(coverage.ndim),
-        str(n_batches),
-        str(coverage[(-1,) * coverage.ndim]),
-        f"{value.mean(dtype=np.float64):.4g}",
-        f"{known.mean():.2g}" if known.size else "unknown",
-    ]
+    coverage: Mapping[str, NDArray[Any]],
+    count: Mapping[str, NDArray[Any]],
+    fewest: Mapping[str, NDArray[Any]],
+    error: Mapping[str, NDArray[Any]],
+) -> str:
+    """For each statistic its shape, how much is behind its last step, and behind its weakest."""
+    header = ["name", "shape", "depth", "batches", "at last step", "elements there"]
+    rows = [[*header, "fewest in a batch", "mean", "standard error"]]
+    for name, value in values.items():
+        last = (-1,) * coverage[name].ndim
+        known = error[name][np.isfinite(error[name])]
+        rows.append(
+            [
+                name,
+                " x ".join(map(str, value.shape)) or "scalar",
+                str(coverage[name].ndim),
+                str(n_batches),
+                str(coverage[name][last]),
+                str(count[name][last].min()) if name in count else "unknown",
+                _number(fewest[name].min()) if name in fewest else "unknown",
+                f"{value.mean(dtype=np.float64):.4g}",
+                f"{known.mean():.2g}" if known.size else "unknown",
+            ]
+        )
+    return align(rows)
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if np.isfinite(value) else "unknown"

@@ -6,7 +6,7 @@ time:
 
 =========  ===================================================================================
 "edge"     the mean of the batches' values, shorter batches repeating their last step
-"reached"  the mean of those batches that reached a step
+"reached"  the mean of those batches that reached a step with enough elements
 "moments"  mean and variance of all elements at a step, whichever batches they were in
 =========  ===================================================================================
 
@@ -23,8 +23,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from bnrewrite.cautions import shown
+from bnrewrite.population.counts import IN_TOTAL, MinCount, least_count
 from bnrewrite.population.elements import Elements
-from bnrewrite.population.ragged import Array, hold
+from bnrewrite.population.ragged import Array, Mask, hold
 from bnrewrite.population.tally import Reading, Tally
 
 Pooling = Literal["edge", "reached", "moments"]
@@ -40,6 +42,9 @@ class Tallies:
         The dtype of each statistic, by name, in order.
     variances : dict of str to str
         From the names of means to those of variances of the same elements.
+    min_count : int or "auto"
+        How many elements a batch needs at a step to count there; see `counts`. It decides what is
+        added, and can't be changed later.
 
     Attributes
     ----------
@@ -53,17 +58,20 @@ class Tallies:
         The poolings that can be read.
     """
 
-    def __init__(self, dtypes: Mapping[str, str], variances: Mapping[str, str]) -> None:
+    def __init__(
+        self, dtypes: Mapping[str, str], variances: Mapping[str, str], min_count: MinCount = 0
+    ) -> None:
         self.dtypes, self.variances = dict(dtypes), dict(variances)
+        self.min_count = min_count
         self.n_batches = 0
         self.by_name: dict[str, Tally] = {}
         self.elements = {mean: Elements() for mean in variances}
         self.readable: set[str] = set(POOLINGS)
 
-    def check(self, pooling: str) -> None:
+    def check(self, pooling: str, min_count: MinCount) -> None:
         """Refuse a pooling that is none, or that can't be read."""
-        if pooling not in POOLINGS:
-            raise ValueError(f"pooling is one of {POOLINGS}, and not {pooling!r}.")
+        if not isinstance(pooling, str) or pooling not in POOLINGS:
+            raise ValueError(f"pooling is one of {POOLINGS}, and not {shown(pooling)}.")
         alone = set(self.dtypes) - set(self.variances) - set(self.variances.values())
         if pooling == "moments" and alone:
             raise ValueError(
@@ -78,17 +86,25 @@ class Tallies:
                 "1, which kept only what its own pooling needs. Estimate again, or choose one of "
                 f"{sorted(self.readable)}."
             )
+        if pooling != "moments" and min_count != self.min_count:
+            raise ValueError(
+                f"pooling={pooling!r} with min_count={min_count!r} can't be read from sums that "
+                f"were kept with min_count={self.min_count!r}: it decides at which steps a batch "
+                f"counts when it is added. Estimate again with min_count={min_count!r}."
+            )
 
     def add(self, readings: Mapping[str, Reading]) -> None:
         """Count a batch once."""
         if not self.by_name:
             self.by_name = {name: Tally.empty(reading) for name, reading in readings.items()}
+        enough = {name: reading.enough(self.min_count) for name, reading in readings.items()}
         for mean, variance in self.variances.items():
             before = self.by_name[mean].moments, self.by_name[variance].moments
-            self.elements[mean].add(readings[mean], readings[variance], *before)
+            is_whole = enough[mean] is readings[mean]
+            self.elements[mean].add(readings[mean], readings[variance], *before, is_whole=is_whole)
         for name, reading in readings.items():
-            self.by_name[name].add(reading)
-            if reading.has_gaps():
+            self.by_name[name].add(reading, enough[name])
+            if enough[name].has_gaps():
                 self.readable.discard("edge")
         self.n_batches += 1
 
@@ -117,17 +133,18 @@ class Tallies:
                 yield f"of different shape: {name} is {mine} and {theirs}"
         if self.dtypes.keys() == other.dtypes.keys() and self.variances != other.variances:
             yield "means and variances belong together in different ways"
+        if self.min_count != other.min_count:
+            yield f"kept with another min_count: {self.min_count!r} and {other.min_count!r}"
 
-    def values(self, pooling: Pooling, min_coverage: int) -> dict[str, NDArray[Any]]:
+    def values(
+        self, pooling: Pooling, min_coverage: int, min_count: MinCount
+    ) -> dict[str, NDArray[Any]]:
         """The value of each statistic under a pooling, in its dtype."""
-        self.check(pooling)
-        # Edge-padded batches have a value for each step, even where a mask left nothing.
-        least = min_coverage if pooling == "edge" else max(1, min_coverage)
+        self.check(pooling, min_count)
+        enough = {n: self.enough(n, pooling, min_coverage, min_count) for n in self.dtypes}
         pooled = self._pooled(pooling)
-        return {
-            name: self._hold_covered(name, pooled[name], least).astype(dtype)
-            for name, dtype in self.dtypes.items()
-        }
+        held = {name: np.asarray(hold(pooled[name], enough[name])) for name in self.dtypes}
+        return {name: held[name].astype(dtype) for name, dtype in self.dtypes.items()}
 
     def _pooled(self, pooling: Pooling) -> dict[str, Array]:
         if pooling == "edge":
@@ -139,12 +156,27 @@ class Tallies:
                 values[mean], values[variance] = self.elements[mean].pooled(*batches)
         return values
 
-    def _hold_covered(self, name: str, value: Array, least: int) -> Array:
-        coverage = self.by_name[name].moments.per_step().min(axis=-1)
-        if coverage.max() < least:
+    def enough(self, name: str, pooling: Pooling, min_coverage: int, min_count: MinCount) -> Mask:
+        """The steps with enough batches and elements; the others hold the last of them."""
+        tally = self.by_name[name]
+        batches = tally.batches(pooling).min(axis=-1)
+        if batches.max() < max(1, min_coverage):
+            how = "all its" if min_count in ("auto", 0) else f"at least {min_count}"
             raise ValueError(
-                f"no step of {name!r} was reached, with all its elements, by at least {least} of "
-                f"the batches: {coverage.max():.0f} is the most. Estimate from more, or lower "
-                "`min_coverage`."
+                f"no step of {name!r} was reached, with {how} elements, by at least "
+                f"{max(1, min_coverage)} of the batches: {batches.max():.0f} is the most. Estimate "
+                "from more, or lower `min_coverage` or `min_count`."
             )
-        return np.asarray(hold(value, coverage >= least))
+        # Edge-padded batches have a value for each step, even where a mask left nothing.
+        enough = np.asarray(
+            batches >= (min_coverage if pooling == "edge" else max(1, min_coverage))
+        )
+        if pooling == "moments" and tally.counts is not None:
+            counts = tally.counts.per_step(tally.counts.total).min(axis=-1)
+            enough &= counts >= least_count(counts, min_count, IN_TOTAL)
+            if not enough.any():
+                raise ValueError(
+                    f"no step of {name!r} has {min_count} elements in all batches together: "
+                    f"{counts.max():.0f} is the most. Estimate from more, or lower `min_count`."
+                )
+        return enough

@@ -1,8 +1,10 @@
 """Tally: what is kept of one statistic, whatever it is.
 
 A `Reading` is what one batch says of a statistic; a `Tally` adds readings up. It knows the batches
-that reached each step (mean, spread and coverage), the held steps of those that ended before, and
-the number of elements, where it is known.
+that count at each step (mean, spread and coverage), the held steps of those that do not, and the
+numbers of elements, where they are known.
+
+Sharp edge: a batch that counts at no step at all is left out; its elements are counted.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bnrewrite.population.counts import IN_A_BATCH, Counts, MinCount, fewest, least_count
 from bnrewrite.population.padded import PaddedMoments
-from bnrewrite.population.ragged import Array, Mask, common_lengths, pad_zero
+from bnrewrite.population.ragged import Array, Mask, hold
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -57,6 +60,19 @@ class Reading:
             return False
         return bool(((self.count == 0) & self.per_step()).any())
 
+    def enough(self, min_count: MinCount) -> Reading:
+        """The same, reaching only steps with enough elements; where none has, it reaches none."""
+        if self.count is None or min_count == 0:
+            return self
+        counts = fewest(self.count, self.reached.ndim)
+        reached = self.reached & (counts >= least_count(counts, min_count, IN_A_BATCH))
+        if (reached == self.reached).all():
+            return self
+        value = hold(self.value, reached) if reached.any() else self.value
+        held = Reading(value, reached, self.count)
+        held.count = np.where(held.per_step(), self.count, 0.0)
+        return held
+
 
 class Tally:
     """The sums over batches of one statistic.
@@ -64,60 +80,67 @@ class Tally:
     Attributes
     ----------
     moments : PaddedMoments
-        Mean and spread of the batches that reached a step, and what is held of those that did not.
-    count : ndarray or None
-        The number of elements, if known.
+        Mean and spread of the batches that count at a step, and what is held of the others.
+    counts : Counts or None
+        The numbers of elements, if known.
     """
 
-    def __init__(self, moments: PaddedMoments, count: Array | None) -> None:
-        self.moments, self.count = moments, count
+    def __init__(self, moments: PaddedMoments, counts: Counts | None) -> None:
+        self.moments, self.counts = moments, counts
 
     @classmethod
     def empty(cls, reading: Reading) -> Tally:
         """Nothing seen yet, of the shapes of `reading`."""
         moments = PaddedMoments.empty(reading.reached.ndim, reading.weight, reading.value)
-        return cls(moments, None if reading.count is None else np.zeros_like(reading.count))
+        if reading.count is None:
+            return cls(moments, None)
+        zeros = np.zeros_like(reading.count)
+        return cls(moments, Counts.of(zeros, np.zeros_like(reading.reached)))
 
-    def add(self, reading: Reading) -> None:
-        """Count a batch once."""
-        # One cast: NumPy is slow to add one dtype to another.
-        self.moments.add(reading.weight, reading.value.astype(np.float64, copy=False))
-        self._count(reading.count)
+    def add(self, reading: Reading, enough: Reading) -> None:
+        """Count a batch once, at the steps that `enough` of it reaches."""
+        if enough.reached.any():
+            # One cast: NumPy is slow to add one dtype to another.
+            self.moments.add(enough.weight, enough.value.astype(np.float64, copy=False))
+        else:
+            self.moments.grow(reading.value)
+        if reading.count is not None:
+            self._count(Counts.of(reading.count, enough.reached))
 
     def merge(self, other: Tally) -> None:
         """Count all batches of `other`."""
         self.moments.merge(other.moments)
-        self._count(other.count)
+        self._count(other.counts)
 
-    def _count(self, count: Array | None) -> None:
-        if self.count is None or count is None:
-            return
-        lengths = common_lengths(self.count, count, self.moments.n_time_axes)
-        self.count = pad_zero(self.count, lengths) + pad_zero(count, lengths)
+    def _count(self, counts: Counts | None) -> None:
+        if self.counts is not None and counts is not None:
+            self.counts = self.counts.merged(counts)
 
     def shape(self) -> tuple[int | str, ...]:
         """The shape of the statistic, with question marks for its time axes."""
         n = self.moments.n_time_axes
         return (*"?" * n, *self.moments.shape[n:])
 
-    def coverage(self) -> NDArray[np.int64]:
-        """How many batches reached each step."""
-        return np.asarray(self.moments.per_step().max(axis=-1), dtype=np.int64)
+    def batches(self, pooling: str) -> Array:
+        """How many batches are behind each value of a step, with the axes of time and one more."""
+        if pooling == "moments" and self.counts is not None:
+            return self.counts.per_step(self.counts.batches)
+        return self.moments.per_step()
 
     def n_elements(self) -> NDArray[np.int64] | None:
         """How many elements there were, if known: for each step, or for each value of a step."""
-        if self.count is None:
+        if self.counts is None:
             return None
-        steps = self.coverage().shape
-        is_per_step = self.count.size == np.prod(steps)
-        return (self.count.reshape(steps) if is_per_step else self.count).astype(np.int64)
+        total, steps = self.counts.total, self.counts.least.shape
+        is_per_step = total.size == np.prod(steps)
+        return (total.reshape(steps) if is_per_step else total).astype(np.int64)
 
     def to_arrays(self) -> Arrays:
         """What `from_arrays` needs."""
-        arrays = self.moments.to_arrays()
-        return arrays if self.count is None else {**arrays, "count": self.count}
+        counts = {} if self.counts is None else self.counts.to_arrays()
+        return {**self.moments.to_arrays(), **counts}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Tally:
         """The tally that these arrays were taken from."""
-        return cls(PaddedMoments.from_arrays(arrays), arrays.get("count"))
+        return cls(PaddedMoments.from_arrays(arrays), Counts.from_arrays(arrays))

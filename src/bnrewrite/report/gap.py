@@ -7,7 +7,7 @@ the same noise.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,7 +78,8 @@ class Gap:
 
 def gap_of(comparison: Comparison, values: Sequence[Any]) -> Gap:
     """Compute both graphs on a batch of `values`."""
-    batch, population = comparison.batch(*values), comparison.inference(*values)
+    batch = compute(comparison.batch, values, "the batch")
+    population = compute(comparison.inference, values, "the batch")
     pairs = zip(comparison.labels, batch, population, strict=True)
     return Gap(tuple(_gap(label, a, b) for label, a, b in pairs))
 
@@ -92,6 +93,14 @@ def _gap(label: str, batch: NDArray[Any], population: NDArray[Any]) -> OutputGap
         root_mean_square(difference),
         float(np.abs(difference).max(initial=0)),
     )
+
+
+def compute(function: Callable[..., Any], values: Sequence[Any], what: str) -> Any:
+    """The outputs of a compiled `function`; `what` is what `values` are called in errors."""
+    try:
+        return function(*values)
+    except Exception as error:
+        raise RuntimeError(f"the outputs can't be computed for {what}. {error}") from error
 
 
 def root_mean_square(values: NDArray[Any]) -> float:

@@ -8,12 +8,12 @@ batches, and what no batch reached is blank, though the population holds a value
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnrewrite.population.population import Population
 from bnrewrite.population.ragged import Array
+from bnrewrite.report.drawn import Drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,49 +23,6 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _STYLES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (6, 1)), (0, (3, 1, 1, 1, 1, 1)))
 SPREAD = "standard deviation between batches"
-
-
-class Drawn(NamedTuple):
-    """A statistic as it is drawn.
-
-    Values and spread have axes (T_1, ..., T_depth, unit), with NaN where there is nothing.
-    """
-
-    name: str
-    values: Array
-    spread: Array
-    coverage: Array
-    n_batches: int
-    axes: tuple[int, ...]
-
-
-def read(population: Population, name: str) -> Drawn:
-    """Flatten the axes of a statistic to units, and blank the steps that no batch reached."""
-    coverage = np.asarray(population.coverage[name], np.float64)
-    value = population[name].astype(np.float64)
-    shape = value.shape[coverage.ndim :]
-    flat = (*coverage.shape, int(np.prod(shape)))
-    values = np.where(coverage[..., None] > 0, value.reshape(flat), np.nan)
-    spread = np.asarray(population.spread[name]).reshape(flat)
-    return Drawn(_legible(name), values, spread, coverage, population.n_batches, shape)
-
-
-def _legible(name: str) -> str:
-    """Escape what the font does not have."""
-    from matplotlib.font_manager import FontProperties, findfont, get_font
-
-    known = get_font(findfont(FontProperties())).get_charmap()
-    return "".join(c if ord(c) in known else c.encode("unicode_escape").decode() for c in name)
-
-
-def shorten(name: str, width: int) -> str:
-    """Leave out the middle: the label at the end says most."""
-    return name if len(name) <= width else f"{name[: width // 3]}…{name[-(width * 2 // 3) + 1 :]}"
-
-
-def unit_label(drawn: Drawn) -> str:
-    """What to write at an axis of units."""
-    return f"unit (flattened {' x '.join(map(str, drawn.axes))})" if len(drawn.axes) > 1 else "unit"
 
 
 def draw_panel(ax: Axes, drawn: Drawn) -> None:
@@ -155,11 +112,17 @@ def _draw_band(
 
 
 def draw_coverage(ax: Axes, drawn: Drawn) -> None:
-    """How many batches reached each step."""
+    """How many batches reached each step, and how many elements they have there."""
     edges = np.arange(len(drawn.coverage) + 1) - 0.5
-    ax.stairs(drawn.coverage, edges, fill=True, color="0.55")
+    ax.stairs(drawn.coverage, edges, fill=True, color="0.75")
     ax.set(xlabel="step", ylabel="batches", xlim=edges[[0, -1]], ylim=(0, drawn.n_batches * 1.08))
     count(ax.xaxis, ax.yaxis)
+    if drawn.elements is not None:
+        beside = ax.twinx()
+        beside.stairs(drawn.elements, edges, color=COLOURS[1], linewidth=1.5)
+        beside.set_ylim(0, float(drawn.elements.max()) * 1.08)
+        beside.set_ylabel("elements", color=COLOURS[1])
+        count(beside.yaxis)
 
 
 def draw_steps(ax: Axes, image: Array, colours: str = "viridis") -> None:

@@ -8,18 +8,26 @@ the caller's is changed. Nothing is written unless a directory is given.
 from __future__ import annotations
 
 import os
-import re
 import textwrap
-import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from bnrewrite.population.options import checked_path
 from bnrewrite.population.population import Population
 from bnrewrite.report import panels
-from bnrewrite.report.panels import SPREAD, Drawn
+from bnrewrite.report.drawn import (
+    Drawn,
+    amount_of,
+    file_names,
+    read,
+    shorten,
+    source_of,
+    unit_label,
+)
+from bnrewrite.report.panels import SPREAD
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,10 +52,12 @@ def plot_population(
     =============  ===============================================================================
     outside loops  A histogram over units, above the spread of each unit; a scalar is one point.
     in a loop      A line for each of up to 6 units, with a band of the spread. More units are a
-                   heat map, below their median and quantiles. Coverage is at the bottom.
-    nested loops   Heat maps of value and spread (means over units) and of coverage, with a column
-                   for each step of the innermost loop and a row for each step around it. Of three
-                   loops or more, the rows are in order, and labelled (outermost, ..., inner).
+                   heat map, below their median and quantiles. Coverage is at the bottom, with the
+                   numbers of elements where they are known.
+    nested loops   Heat maps of value and spread (means over units), of coverage and of elements,
+                   with a column for each step of the innermost loop and a row for each step around
+                   it. Of three loops or more, the rows are in order, and labelled (outermost, ...,
+                   inner).
     =============  ===============================================================================
 
     Parameters
@@ -75,33 +85,18 @@ def plot_population(
     >>> list(plot_population(population).by_name)
     ['input.mean', 'input.variance']
     """
-    drawn = {name: panels.read(population, name) for name in population}
-    n = population.n_batches
-    source = f"{n} batch{'es' * (n != 1)}, pooling {population.pooling!r}"
-    if population.min_coverage > 1:
-        source += f", held where fewer than {population.min_coverage} batches reached"
+    drawn = read(population)
+    if directory is not None:
+        checked_path(directory)
+    source = source_of(population)
     overview = _plot_overview(drawn.values(), source)
     figures = {name: _plot(d, source) for name, d in drawn.items()}
     if directory is not None:
         os.makedirs(directory, exist_ok=True)
-        files = _file_names(["overview", *drawn])
+        files = file_names(["overview", *drawn])
         for file, figure in zip(files, [overview, *figures.values()], strict=True):
             figure.savefig(Path(directory) / file, dpi=120)
     return PopulationFigures(figures, overview)
-
-
-def _file_names(names: Iterable[str]) -> list[str]:
-    """File names that any system takes and tells apart, whatever the statistics are called."""
-    files: dict[str, str] = {}
-    for name in names:
-        safe = re.sub(r"[^\w.-]+", ".", unicodedata.normalize("NFKC", name)).strip(".")
-        stem = safe.encode()[:200].decode(errors="ignore") or "statistic"
-        file, n = f"{stem}.png", 1
-        while file.casefold() in files:
-            n += 1
-            file = f"{stem}-{n}.png"
-        files[file.casefold()] = file
-    return list(files.values())
 
 
 def _figure(width: float, height: float, title: str) -> Figure:
@@ -115,7 +110,7 @@ def _figure(width: float, height: float, title: str) -> Figure:
 
 
 def _plot(drawn: Drawn, source: str) -> Figure:
-    title = f"{panels.shorten(drawn.name, 80)}\n{source}"
+    title = f"{shorten(drawn.name, 80)}\n{source}"
     if drawn.coverage.ndim == 0:
         return _plot_outside(drawn, title)
     return _plot_loop(drawn, title) if drawn.coverage.ndim == 1 else _plot_nested(drawn, title)
@@ -124,7 +119,7 @@ def _plot(drawn: Drawn, source: str) -> Figure:
 def _plot_outside(drawn: Drawn, title: str) -> Figure:
     is_known = bool(np.isfinite(drawn.spread).any())
     is_scalar, is_two = drawn.values.size == 1, is_known and drawn.values.size > 1
-    figure = _figure(7, 2.2 if is_scalar else 5, f"{title}, coverage {drawn.coverage:.0f}")
+    figure = _figure(7, 2.2 if is_scalar else 5, f"{title}, {amount_of(drawn)}")
     first, *others = figure.subplots(1 + is_two, sharex=True, squeeze=False).flat
     panels.draw_outside(first, drawn)
     if is_scalar and is_known:
@@ -144,7 +139,7 @@ def _plot_loop(drawn: Drawn, title: str) -> Figure:
         panels.draw_quantiles(first, drawn)
         panels.draw_typical_spread(first, drawn)
         panels.draw_image(others[0], drawn.values.T, label="value")
-        others[0].set_ylabel(panels.unit_label(drawn))
+        others[0].set_ylabel(unit_label(drawn))
     else:
         panels.draw_lines(first, drawn)
     if is_wide or drawn.values.shape[1] > 1:
@@ -162,6 +157,9 @@ def _plot_nested(drawn: Drawn, title: str) -> Figure:
         (f"{SPREAD}{of_units}", panels.known_mean(drawn.spread), "viridis"),
         ("batches\n(grey: none)", batches, "cividis"),
     ]
+    if drawn.elements is not None:
+        elements = np.where(drawn.elements > 0, drawn.elements, np.nan)
+        images.append(("elements\n(grey: none)", elements, "cividis"))
     images = [image for image in images if np.isfinite(image[1]).any()]
     figure = _figure(1 + 4 * len(images), 4.8, title)
     grid = figure.subplots(1, len(images), sharex=True, sharey=True, squeeze=False)[0]
@@ -183,7 +181,7 @@ def _plot_overview(statistics: Collection[Drawn], source: str) -> Figure:
     grid = figure.subplots(n_rows, n_columns, squeeze=False).flat
     for drawn, ax in zip(statistics, grid, strict=False):
         panels.draw_panel(ax, drawn)
-        name = panels.shorten(drawn.name, 84).replace("/", "/ ")  # lines break at spaces
+        name = shorten(drawn.name, 84).replace("/", "/ ")  # lines break at spaces
         name = textwrap.fill(name, 32).replace("/ ", "/")
         ax.set_title(name, fontsize=8, parse_math=False, usetex=False)
     for ax in grid:

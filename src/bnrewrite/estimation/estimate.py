@@ -1,0 +1,80 @@
+"""Estimate: the pass by itself, from what was exported to a population."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bnrewrite.estimation.asked import check_batches, check_rule, checked_exported
+from bnrewrite.estimation.batches import Batch, Extra
+from bnrewrite.estimation.estimator import Estimator
+from bnrewrite.graph.engine import Variable
+from bnrewrite.graph.inputs import check_inputs, check_mode
+from bnrewrite.graph.statistics import Statistic
+from bnrewrite.population.counts import MinCount
+from bnrewrite.population.population import Population
+from bnrewrite.population.tallies import Pooling
+
+
+def estimate_population(
+    inputs: Sequence[Variable],
+    exported: Mapping[Statistic, Variable],
+    batches: Iterable[Batch],
+    *,
+    pooling: Pooling = "edge",
+    min_coverage: int = 0,
+    min_count: MinCount = "auto",
+    mode: Any = None,
+    progress: bool = False,
+    extra: Extra = "raise",
+) -> Population:
+    """Average `exported` statistics over `batches`.
+
+    Parameters
+    ----------
+    inputs : sequence of Variable
+        The inputs of the training graph.
+    exported : dict of Statistic to Variable
+        From `export_statistics`.
+    batches : iterable of batches
+        Read once. A batch is a mapping by name of the inputs, a mapping by input, or a sequence in
+        the order of `inputs`.
+    pooling : {"edge", "reached", "moments"}
+        What the population statistics are; see `Population`.
+    min_coverage : int
+        Steps that fewer batches reached take the value of the last one that enough did.
+    min_count : int or "auto"
+        Steps with fewer elements take the value of the last one that has enough; see `Population`.
+    mode : str or Mode, optional
+        How to compile, as for the engine's `function`.
+    progress : bool
+        Whether to show a progress bar.
+    extra : {"raise", "ignore"}
+        What happens to keys of a batch that are no inputs.
+
+    Returns
+    -------
+    Population
+
+    Raises
+    ------
+    ValueError
+        If there are no batches, a batch lacks an input or has an unknown one, a loop took no step,
+        the shape of a statistic differs between batches other than in time, a statistic is not
+        finite, or the batches do not have what `pooling` or `min_coverage` need.
+    RuntimeError
+        If anything else goes wrong with a batch; the cause is chained.
+    """
+    exported = checked_exported(exported)
+    check_inputs(inputs, [v for e in exported.exports.values() for v in e.variables()])
+    check_mode(mode)
+    check_batches(batches)
+    check_rule(exported, pooling, min_coverage, min_count, progress, extra)
+    return Estimator(inputs, exported, mode=mode).estimate(
+        batches,
+        pooling=pooling,
+        min_coverage=min_coverage,
+        min_count=min_count,
+        progress=progress,
+        extra=extra,
+    )

@@ -1,0 +1,102 @@
+"""Misfits: bring values to the types of their statistics, or say what is wrong with them.
+
+Nothing is cut, filled or rounded away on the quiet. A value must be an array of real numbers, of
+the axes of its statistic, finite in its dtype as well; and a variance is not negative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnrewrite.cautions import shown
+from bnrewrite.estimation.batches import is_masked
+from bnrewrite.graph.engine import TensorType, Variable
+from bnrewrite.graph.statistics import Statistic
+
+Arrays = dict[Statistic, NDArray[Any]]
+
+
+def fitted(
+    statistics: Iterable[Statistic], variances: Collection[Statistic], population: Mapping[str, Any]
+) -> Arrays:
+    """The value of each statistic in its dtype, from those by name.
+
+    Raises
+    ------
+    ValueError
+        If anything is missing, unexpected or no value of its statistic. All of it is listed.
+    TypeError
+        If `population` is no mapping.
+    """
+    if not isinstance(population, Mapping):
+        raise TypeError(
+            "a population is a Population, or a dict of arrays by name of the statistics, got "
+            f"{shown(population)}. `Population.load` reads a file."
+        )
+    by_name = {s.name: s for s in statistics}
+    problems = [f"missing: {name}" for name in by_name if name not in population]
+    problems += [f"unexpected: {name}" for name in population if name not in by_name]
+    arrays: Arrays = {}
+    for name, statistic in by_name.items():
+        if name in population:
+            try:
+                arrays[statistic] = _fitted(statistic, population[name], statistic in variances)
+            except _MisfitError as misfit:
+                problems.append(str(misfit))
+    if problems:
+        raise ValueError(
+            "the population does not fit the graph, and nothing was assigned:\n  "
+            + "\n  ".join(problems)
+        )
+    return arrays
+
+
+def shape_of(statistic: Statistic) -> tuple[int | None, ...]:
+    """The static shape of a value: any number of steps."""
+    kind: TensorType = statistic.variable.type
+    return (*[None] * statistic.depth, *kind.shape)
+
+
+class _MisfitError(ValueError):
+    """Something is wrong with one value, and the message says what."""
+
+
+def _fitted(statistic: Statistic, value: Any, is_variance: bool) -> NDArray[Any]:
+    name, dtype = statistic.name, statistic.variable.dtype
+    array = _numbers(name, value)
+    expected = shape_of(statistic)
+    fits = array.ndim == len(expected) and all(
+        n in (None, m) for n, m in zip(expected, array.shape, strict=True)
+    )
+    if not fits or 0 in array.shape[: statistic.depth]:
+        wanted = tuple("?" if n is None else n for n in expected)
+        raise _MisfitError(f"wrong shape: {name} is {array.shape}, expected {wanted}")
+    if not np.isfinite(array).all():
+        raise _MisfitError(f"not finite numbers: {name}")
+    with np.errstate(over="ignore"):
+        converted = array.astype(dtype)
+    if not np.isfinite(converted).all():
+        raise _MisfitError(f"too large for {dtype}: {name} has {np.abs(array).max():.3g}")
+    if is_variance and (array < 0).any():
+        raise _MisfitError(f"negative variance: {name} has {array.min():.3g}")
+    return converted
+
+
+def _numbers(name: str, value: Any) -> NDArray[Any]:
+    """`value` as an array of real numbers."""
+    if is_masked(value):
+        raise _MisfitError(f"masked: {name} has values behind a mask; fill them first")
+    if isinstance(value, Variable):
+        raise _MisfitError(f"not finite numbers: {name} is a symbolic variable")
+    try:
+        array = np.asarray(value)
+    except Exception as error:  # whatever a foreign object raises that is no array
+        kind = type(value).__name__
+        raise _MisfitError(f"not finite numbers: {name} is a {kind} and no array") from error
+    if array.dtype.kind not in "iuf":
+        raise _MisfitError(f"not finite numbers: {name} is of dtype {array.dtype}")
+    return array

@@ -1,0 +1,106 @@
+"""Pooled: sums read under a pooling, as values by name, and how sure they are.
+
+What is read does not change, though the sums it is read from may be merged with others later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnrewrite.cautions import shown
+from bnrewrite.population.counts import MinCount
+from bnrewrite.population.options import checked_min_count, checked_min_coverage
+from bnrewrite.population.ragged import Array
+from bnrewrite.population.tallies import Pooling, Tallies
+
+
+class PooledValues(Mapping[str, NDArray[Any]]):
+    """A value for each statistic, by name; `Population` says what it and the rest is.
+
+    Parameters
+    ----------
+    tallies : Tallies
+        Of one batch at least.
+    pooling, min_coverage, min_count
+        How to read them; by default with the `min_count` that they were kept with.
+    """
+
+    def __init__(
+        self,
+        tallies: Tallies,
+        pooling: Pooling = "edge",
+        min_coverage: int = 0,
+        min_count: MinCount | None = None,
+    ) -> None:
+        if not isinstance(tallies, Tallies):
+            raise TypeError(
+                "a population is made by an estimate, or by `Population.load`, got "
+                f"{shown(tallies)}."
+            )
+        self._tallies = tallies
+        self.pooling, self.min_coverage = pooling, checked_min_coverage(min_coverage)
+        self.min_count = tallies.min_count if min_count is None else checked_min_count(min_count)
+        self._values = tallies.values(pooling, self.min_coverage, self.min_count)
+        for value in self._values.values():
+            value.flags.writeable = False
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self._values:
+            raise KeyError(f"{name!r} is none of the statistics {list(self._values)}")
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    @property
+    def n_batches(self) -> int:  # noqa: D102
+        return self._tallies.n_batches
+
+    @cached_property
+    def coverage(self) -> Mapping[str, NDArray[np.int64]]:  # noqa: D102
+        batches = {name: self._tallies.by_name[name].batches(self.pooling) for name in self}
+        return {name: n.max(axis=-1).astype(np.int64) for name, n in batches.items()}
+
+    @cached_property
+    def count(self) -> Mapping[str, NDArray[np.int64]]:  # noqa: D102
+        counts = {name: self._tallies.by_name[name].n_elements() for name in self}
+        return {name: count for name, count in counts.items() if count is not None}
+
+    @cached_property
+    def fewest(self) -> Mapping[str, Array]:  # noqa: D102
+        counts = {name: self._tallies.by_name[name].counts for name in self}
+        return {name: c.least for name, c in counts.items() if c is not None}
+
+    @cached_property
+    def spread(self) -> Mapping[str, Array]:  # noqa: D102
+        return {name: self._tallies.by_name[name].moments.spread() for name in self}
+
+    @cached_property
+    def standard_error(self) -> Mapping[str, Array]:  # noqa: D102
+        weights = {name: self._tallies.by_name[name].moments.weight for name in self}
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return {name: np.asarray(s / np.sqrt(weights[name])) for name, s in self.spread.items()}
+
+    def averaged_over_time(self) -> dict[str, NDArray[Any]]:
+        """Each statistic averaged over its steps, weighted by coverage, as one step.
+
+        With axes (1, ..., 1, *axes of the statistic), as ``InferenceGraph.assign`` takes them.
+        Where activations take some steps to settle, this degrades performance severely (Cooijmans
+        et al. 2017); it is there for comparison.
+        """
+        averaged = {}
+        for name, value in self.items():
+            weights = self.coverage[name].astype(np.float64)
+            weights = weights.reshape(weights.shape + (1,) * (value.ndim - weights.ndim))
+            steps = tuple(range(self.coverage[name].ndim))
+            mean = (value * weights).sum(axis=steps, keepdims=True) / weights.sum()
+            averaged[name] = mean.astype(value.dtype)
+        return averaged

@@ -1,0 +1,112 @@
+"""Drawn: a statistic as pictures show it, and the words about it.
+
+The axes of a statistic are flattened to units. What no batch reached is blank, though the
+population holds a value there.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from bnrewrite.cautions import shown
+from bnrewrite.population.population import Population
+from bnrewrite.population.ragged import Array
+
+
+class Drawn(NamedTuple):
+    """A statistic as it is drawn.
+
+    Values and spread have axes (T_1, ..., T_depth, unit), with NaN where there is nothing; coverage
+    and elements, which are those of the unit that has the fewest, have axes of time only.
+    """
+
+    name: str
+    values: Array
+    spread: Array
+    coverage: Array
+    elements: Array | None
+    n_batches: int
+    axes: tuple[int, ...]
+
+
+def read(population: Population) -> dict[str, Drawn]:
+    """All statistics of `population`, by name.
+
+    Raises
+    ------
+    TypeError
+        If it is no population.
+    """
+    if not isinstance(population, Population):
+        raise TypeError(f"population must be a Population, got {shown(population)}.")
+    return {name: _read(population, name) for name in population}
+
+
+def _read(population: Population, name: str) -> Drawn:
+    """Flatten the axes of a statistic to units, and blank the steps that no batch reached."""
+    coverage = np.asarray(population.coverage[name], np.float64)
+    value = population[name].astype(np.float64)
+    shape = value.shape[coverage.ndim :]
+    flat = (*coverage.shape, int(np.prod(shape)))
+    values = np.where(coverage[..., None] > 0, value.reshape(flat), np.nan)
+    spread = np.asarray(population.spread[name]).reshape(flat)
+    elements: Array | None = None
+    if name in population.count:
+        counts = population.count[name].reshape(*coverage.shape, -1)
+        elements = counts.min(axis=-1).astype(np.float64)
+    n_batches = population.n_batches
+    return Drawn(_legible(name), values, spread, coverage, elements, n_batches, shape)
+
+
+def _legible(name: str) -> str:
+    """Escape what the font does not have."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    known = get_font(findfont(FontProperties())).get_charmap()
+    return "".join(c if ord(c) in known else c.encode("unicode_escape").decode() for c in name)
+
+
+def shorten(name: str, width: int) -> str:
+    """Leave out the middle: the label at the end says most."""
+    return name if len(name) <= width else f"{name[: width // 3]}…{name[-(width * 2 // 3) + 1 :]}"
+
+
+def unit_label(drawn: Drawn) -> str:
+    """What to write at an axis of units."""
+    return f"unit (flattened {' x '.join(map(str, drawn.axes))})" if len(drawn.axes) > 1 else "unit"
+
+
+def source_of(population: Population) -> str:
+    """What was averaged, and how."""
+    n = population.n_batches
+    source = f"{n} batch{'es' * (n != 1)}, pooling {population.pooling!r}"
+    if population.min_coverage > 1:
+        source += f", held where fewer than {population.min_coverage} batches reached"
+    if population.count and population.min_count:
+        source += f", min_count {population.min_count!r}"
+    return source
+
+
+def amount_of(drawn: Drawn) -> str:
+    """How much is behind a statistic without steps."""
+    known = "" if drawn.elements is None else f", {drawn.elements:.0f} elements"
+    return f"coverage {drawn.coverage:.0f}{known}"
+
+
+def file_names(names: Iterable[str]) -> list[str]:
+    """File names that any system takes and tells apart, whatever the statistics are called."""
+    files: dict[str, str] = {}
+    for name in names:
+        safe = re.sub(r"[^\w.-]+", ".", unicodedata.normalize("NFKC", name)).strip(".")
+        stem = safe.encode()[:200].decode(errors="ignore") or "statistic"
+        file, n = f"{stem}.png", 1
+        while file.casefold() in files:
+            n += 1
+            file = f"{stem}-{n}.png"
+        files[file.casefold()] = file
+    return list(files.values())
