@@ -47,6 +47,8 @@ def test_every_public_function_has_an_example_that_runs() -> None:
     public = [v for k, v in vars(bnrewrite).items() if callable(v) and k[0] != "_"]
     without = [v.__name__ for v in public if ">>>" not in (v.__doc__ or "")]
     assert sorted(without) == [
+        "EstimateError",
+        "EstimateInterrupted",
         "LostTags",
         "Population",
         "ShardError",

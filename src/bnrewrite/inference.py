@@ -14,11 +14,13 @@ import numpy as np
 
 from bnrewrite.estimation.batches import Batch, in_order
 from bnrewrite.estimation.estimates import Estimates
+from bnrewrite.estimation.turns import in_turn
 from bnrewrite.graph.engine import Variable
 from bnrewrite.graph.export import export
 from bnrewrite.graph.inputs import check_inputs
 from bnrewrite.graph.replace import replace
 from bnrewrite.graph.survey import survey
+from bnrewrite.population.population import Population
 from bnrewrite.population.tallies import Pooling
 from bnrewrite.report.gap import Comparison, gap_table
 from bnrewrite.report.verify import verify_batch, verify_structure
@@ -33,6 +35,7 @@ def get_inference_graph(
     min_coverage: int = 0,
     mode: Any = None,
     progress: bool = False,
+    resume: Population | None = None,
 ) -> Variable | list[Variable]:
     """Build the graph that predicts with population statistics, estimated from batches.
 
@@ -40,7 +43,7 @@ def get_inference_graph(
     ----------
     inputs, batch_outputs, mode
         As for `InferenceGraph`.
-    estimation_batches, pooling, min_coverage, progress
+    estimation_batches, pooling, min_coverage, progress, resume
         As for `InferenceGraph.estimate`.
 
     Returns
@@ -66,7 +69,11 @@ def get_inference_graph(
     """
     graph = InferenceGraph(inputs, batch_outputs, mode=mode)
     graph.estimate(
-        estimation_batches, pooling=pooling, min_coverage=min_coverage, progress=progress
+        estimation_batches,
+        pooling=pooling,
+        min_coverage=min_coverage,
+        progress=progress,
+        resume=resume,
     )
     return graph.outputs
 
@@ -139,6 +146,7 @@ class InferenceGraph(Estimates):
     def _output_list(self) -> list[Variable]:
         return [self.outputs] if isinstance(self.outputs, Variable) else self.outputs
 
+    @in_turn
     def verify(self, batch: Batch | None = None, batch_axes: Any = None) -> list[str]:
         """Check that an example's outputs do not depend on the rest of its batch.
 
@@ -176,6 +184,7 @@ class InferenceGraph(Estimates):
         longest, lengths_of = self._stored.lengths(), self._estimator.lengths
         return ["structure", *verify_batch(self._comparison, values, axes, longest, lengths_of)]
 
+    @in_turn
     def gap(self, batch: Batch) -> None:
         """Print how far the outputs with population statistics are from those with `batch`'s own.
 

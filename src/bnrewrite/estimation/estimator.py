@@ -11,6 +11,7 @@ them, seeded anew for each batch, and differently in each shard.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from tqdm import tqdm
 from bnrewrite.estimation.batches import Batch, BatchError, empty_inputs, in_order
 from bnrewrite.estimation.noise import is_random_stream, seed_of, spawned
 from bnrewrite.estimation.readings import read, sources
+from bnrewrite.estimation.stopped import keeping, refuse_no_batches, so_far
 from bnrewrite.graph.engine import (
     Out,
     Variable,
@@ -29,6 +31,7 @@ from bnrewrite.graph.engine import (
 from bnrewrite.graph.exported import Export, Exported
 from bnrewrite.graph.statistics import Statistic
 from bnrewrite.population.population import Population
+from bnrewrite.population.resume import resumed
 from bnrewrite.population.tallies import Pooling, Tallies
 from bnrewrite.population.tally import Reading
 
@@ -42,6 +45,7 @@ def estimate_population(
     min_coverage: int = 0,
     mode: Any = None,
     progress: bool = False,
+    resume: Population | None = None,
 ) -> Population:
     """Average `exported` statistics over `batches`.
 
@@ -62,6 +66,9 @@ def estimate_population(
         How to compile, as for the engine's `function`.
     progress : bool
         Whether to show a progress bar.
+    resume : Population, optional
+        Of batches that were done before, to go on from: the result is that of all batches. Such is
+        ``error.population`` of an estimate that stopped. Of the same statistics and `pooling`.
 
     Returns
     -------
@@ -69,6 +76,10 @@ def estimate_population(
 
     Raises
     ------
+    EstimateError
+        Whatever goes wrong with the batches; it holds the population of those that were done.
+    EstimateInterrupted
+        The same for Ctrl-C.
     ValueError
         If there are no batches, a batch lacks an input or has an unknown one, a loop took no step,
         the shape of a statistic differs between batches other than in time, a statistic is not
@@ -78,7 +89,11 @@ def estimate_population(
     """
     estimator = Estimator(inputs, exported, mode=mode)
     return estimator.estimate(
-        batches, pooling=pooling, min_coverage=min_coverage, progress=progress
+        batches,
+        pooling=pooling,
+        min_coverage=min_coverage,
+        progress=progress,
+        resume=resume,
     )
 
 
@@ -110,37 +125,48 @@ class Estimator:
         pooling: Pooling = "edge",
         min_coverage: int = 0,
         progress: bool = False,
+        resume: Population | None = None,
     ) -> Population:
         """Average the statistics over `batches`."""
-        tallies = self.tally(batches, pooling=pooling, progress=progress)
-        return Population(tallies, pooling, min_coverage)
+        tallies = self.begun(pooling, resume)
+        before, kept = tallies.n_batches, partial(so_far, tallies, pooling)
+        with keeping(kept, at_batch=True):
+            self.add(batches, tallies, pooling=pooling, skip=before, progress=progress)
+        with keeping(kept):
+            refuse_no_batches(tallies, before)
+            return Population(tallies, pooling, min_coverage)
 
-    def empty(self, pooling: Pooling) -> Tallies:
-        """Nothing seen yet of the statistics; refuses a pooling that will not be readable."""
+    def begun(self, pooling: Pooling, resume: Population | None = None) -> Tallies:
+        """Nothing seen yet of the statistics, or the sums of a population, to be added to.
+
+        Refuses a pooling that will not be readable.
+        """
         tallies = Tallies({s.name: s.dtype for s in self._sources}, self._variances)
         tallies.check(pooling)
-        return tallies
+        return tallies if resume is None else resumed(tallies, resume, pooling)
 
-    def tally(
+    def add(
         self,
         batches: Iterable[Batch],
+        tallies: Tallies,
         *,
         pooling: Pooling,
         number: int = 0,
+        skip: int = 0,
         progress: bool = False,
-    ) -> Tallies:
-        """Add up the statistics of `batches`. Runs of different `number` draw different noise."""
-        tallies = self.empty(pooling)
-        seeds = [(copy, seed_of(stream.get_value(), number)) for stream, copy in self._streams]
+    ) -> None:
+        """Add the statistics of `batches` to `tallies`.
+
+        Runs of different `number` draw different noise, and `skip` leaves out the draws of batches
+        that were done before.
+        """
+        seeds = [(copy, seed_of(v.get_value(), number, skip)) for v, copy in self._streams]
         bar = tqdm(batches, desc="population statistics", unit="batch", disable=not progress)
         try:
             for batch in bar:
                 for copy, seed in seeds:
                     copy.set_value(spawned(seed), borrow=True)
                 tallies.add(self._read(batch, tallies, pooling))
-        except KeyboardInterrupt as interrupt:
-            done = tallies.n_batches
-            raise KeyboardInterrupt(f"interrupted after {done} batches") from interrupt
         except BatchError:
             raise
         except Exception as error:
@@ -149,12 +175,6 @@ class Estimator:
                 f"the estimate stopped at batch {done + 1}, after {done} batches, and nothing was "
                 f"changed. {type(error).__name__}: {error}"
             ) from error
-        if tallies.n_batches == 0:
-            raise ValueError(
-                "there are no batches to estimate from. An iterator that has been read before is "
-                "empty; pass a list, or a new iterator."
-            )
-        return tallies
 
     def lengths(self, values: Sequence[Any]) -> dict[str, tuple[int, ...]]:
         """The number of steps of the loops around each statistic, for inputs of some `values`."""

@@ -5,19 +5,23 @@ of steps, so a new estimate needs no new compilation. Until there are any, every
 value to an output goes through a check that raises: an inference function can't run without one.
 JAX leaves such checks out, so the values are NaN at first: what they lead to can't look right.
 
-Values are checked and converted before the first of them is stored. What can fail comes first.
+Values are checked and converted before the first of them is stored. What can fail comes first, and
+what fails or is interrupted all the same is undone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bnrewrite.estimation.commit import Change, commit
 from bnrewrite.graph.engine import CheckAndRaise, SharedVariable, TensorType, Variable, shared
 from bnrewrite.graph.statistics import Statistic
+from bnrewrite.population.population import Population
 
 _require_estimate = CheckAndRaise(
     RuntimeError,
@@ -34,10 +38,13 @@ class StoredPopulation:
         With axes (T_1, ..., T_depth, *axes of the statistic).
     values : dict of Statistic to Variable
         The same, which can't be computed before there are values.
+    population : Population or None
+        What was assigned last, if it was one.
     """
 
     def __init__(self, statistics: Iterable[Statistic]) -> None:
         self.variables: dict[Statistic, SharedVariable] = {s: _empty(s) for s in statistics}
+        self.population: Population | None = None
         self._is_known = shared(np.int8(0), name="is_estimated")
         self.values: dict[Statistic, Variable] = {
             s: _require_estimate(v, self._is_known) for s, v in self.variables.items()
@@ -63,15 +70,23 @@ class StoredPopulation:
                 + "\n  ".join(problems)
             )
         converted = {s: array.astype(s.variable.dtype) for s, array in arrays.items()}
-        for statistic, array in converted.items():
-            self.variables[statistic].set_value(array, borrow=True)
-        self._is_known.set_value(np.int8(1))
+        changes = [_setting(self.variables[s], array) for s, array in converted.items()]
+        changes.append(_setting(self._is_known, np.int8(1)))
+        latest = population if isinstance(population, Population) else None
+        changes.append(Change(partial(setattr, self, "population"), latest, self.population))
+        commit(changes)
 
     def lengths(self) -> dict[str, tuple[int, ...]]:
         """How many steps there are of each statistic, by its name."""
         return {
             s.name: v.get_value(borrow=True).shape[: s.depth] for s, v in self.variables.items()
         }
+
+
+def _setting(variable: SharedVariable, value: Any) -> Change:
+    """To set a shared variable, whose arrays are replaced and not written to."""
+    put = partial(variable.set_value, borrow=True)
+    return Change(put, value, variable.get_value(borrow=True))
 
 
 def _empty(statistic: Statistic) -> SharedVariable:
