@@ -54,7 +54,7 @@ class InOrder:
     def all_sums(self) -> Tallies | None:
         """The sums of all that came back, though others before them did not."""
         sums = self.sums
-        for number in sorted(self._waiting):
+        for number in sorted(n for n in self._waiting if n >= self.awaited):
             sums = self._with(sums, number)
         return sums
 
