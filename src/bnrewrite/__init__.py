@@ -38,6 +38,8 @@ from bnrewrite.cautions import LostTags as LostTags
 from bnrewrite.cautions import NotChecked as NotChecked
 from bnrewrite.estimation.estimate import estimate_population as estimate_population
 from bnrewrite.estimation.shards import ShardError as ShardError
+from bnrewrite.estimation.stopped import EstimateError as EstimateError
+from bnrewrite.estimation.stopped import EstimateInterrupted as EstimateInterrupted
 from bnrewrite.graph.engine import NAME as engine
 from bnrewrite.graph.export import export_statistics as export_statistics
 from bnrewrite.graph.hooks import install as _install
@@ -52,6 +54,8 @@ from bnrewrite.population.population import Population as Population
 from bnrewrite.report.plots import plot_population as plot_population
 
 __all__ = [
+    "EstimateError",
+    "EstimateInterrupted",
     "FewElements",
     "Indistinguishable",
     "InferenceGraph",

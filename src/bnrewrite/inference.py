@@ -13,6 +13,7 @@ from typing import Any
 from bnrewrite.cautions import NotChecked, caution
 from bnrewrite.estimation.batches import Batch, Extra, in_order
 from bnrewrite.estimation.estimates import Estimates
+from bnrewrite.estimation.turns import in_turn
 from bnrewrite.graph.choice import Only, choose, restrict
 from bnrewrite.graph.engine import Variable
 from bnrewrite.graph.export import export
@@ -20,6 +21,7 @@ from bnrewrite.graph.inputs import check_inputs, check_mode, checked_outputs
 from bnrewrite.graph.replace import replace
 from bnrewrite.graph.survey import survey
 from bnrewrite.population.counts import MinCount
+from bnrewrite.population.population import Population
 from bnrewrite.population.tallies import Pooling
 from bnrewrite.report.batch_axes import as_values
 from bnrewrite.report.comparison import Comparison
@@ -40,6 +42,7 @@ def get_inference_graph(
     mode: Any = None,
     progress: bool = False,
     extra: Extra = "raise",
+    resume: Population | None = None,
 ) -> Variable | list[Variable]:
     """Build the graph that predicts with population statistics, estimated from batches.
 
@@ -47,7 +50,7 @@ def get_inference_graph(
     ----------
     inputs, batch_outputs, mode
         As for `InferenceGraph`.
-    estimation_batches, pooling, min_coverage, min_count, progress, extra
+    estimation_batches, pooling, min_coverage, min_count, progress, extra, resume
         As for `InferenceGraph.estimate`.
 
     Returns
@@ -79,6 +82,7 @@ def get_inference_graph(
         min_count=min_count,
         progress=progress,
         extra=extra,
+        resume=resume,
     )
     return graph.outputs
 
@@ -162,6 +166,7 @@ class InferenceGraph(Estimates):
     def _output_list(self) -> list[Variable]:
         return [self.outputs] if isinstance(self.outputs, Variable) else self.outputs
 
+    @in_turn
     def verify(
         self, batch: Batch | None = None, batch_axes: Any = None, *, extra: Extra = "raise"
     ) -> Verification:
@@ -216,6 +221,7 @@ class InferenceGraph(Estimates):
         longest, lengths_of = self._stored.lengths(), self._estimator.lengths
         return verify_batch(self._scope, comparison, values, axes, longest, lengths_of)
 
+    @in_turn
     def gap(self, batch: Batch, *, extra: Extra = "raise") -> Gap:
         """How far the outputs with population statistics are from those with `batch`'s own.
 

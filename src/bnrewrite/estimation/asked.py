@@ -94,8 +94,9 @@ def checked_shards(shards: Any, executor: Any) -> Sequence[Any]:
             "a compiled function can't be shared by threads: give estimate_shards an executor of "
             "processes, such as concurrent.futures.ProcessPoolExecutor."
         )
-    if not isinstance(executor, Executor) and not callable(getattr(executor, "submit", None)):
+    if not (isinstance(executor, Executor) or callable(executor)):
         raise TypeError(
-            f"executor is an executor of concurrent.futures, or one like it, got {shown(executor)}."
+            "executor is an executor of concurrent.futures, or a function that makes one, got "
+            f"{shown(executor)}."
         )
     return listed

@@ -27,6 +27,7 @@ def estimate_population(
     mode: Any = None,
     progress: bool = False,
     extra: Extra = "raise",
+    resume: Population | None = None,
 ) -> Population:
     """Average `exported` statistics over `batches`.
 
@@ -51,6 +52,9 @@ def estimate_population(
         Whether to show a progress bar.
     extra : {"raise", "ignore"}
         What happens to keys of a batch that are no inputs.
+    resume : Population, optional
+        Of batches that were done before, to go on from: the result is that of all batches. Such is
+        ``error.population`` of an estimate that stopped. Of the same statistics and `pooling`.
 
     Returns
     -------
@@ -58,6 +62,10 @@ def estimate_population(
 
     Raises
     ------
+    EstimateError
+        Whatever goes wrong with the batches; it holds the population of those that were done.
+    EstimateInterrupted
+        The same for Ctrl-C.
     ValueError
         If there are no batches, a batch lacks an input or has an unknown one, a loop took no step,
         the shape of a statistic differs between batches other than in time, a statistic is not
@@ -77,4 +85,5 @@ def estimate_population(
         min_count=min_count,
         progress=progress,
         extra=extra,
+        resume=resume,
     )

@@ -1,12 +1,13 @@
 """Estimates: the population of a graph, estimated or assigned as often as wanted.
 
 The estimator is compiled at the first estimate and kept. An estimate that fails, or is interrupted,
-leaves the population that was there before: values are stored when all of them are known.
+leaves the population that was there before: values are stored when all of them are known. What it
+had until then is in the error. Calls from several threads take turns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import cached_property
 from typing import Any
@@ -17,7 +18,9 @@ from bnrewrite.estimation.asked import check_batches, check_rule, checked_shards
 from bnrewrite.estimation.batches import Batch, Extra
 from bnrewrite.estimation.estimator import Estimator
 from bnrewrite.estimation.shards import Shard, estimate_shards
+from bnrewrite.estimation.stopped import keeping
 from bnrewrite.estimation.stored import StoredPopulation
+from bnrewrite.estimation.turns import Turns, in_turn
 from bnrewrite.graph.engine import Variable
 from bnrewrite.graph.exported import Exported
 from bnrewrite.graph.statistics import Statistic
@@ -41,12 +44,17 @@ class Estimates:
         self._inputs, self._exported, self._mode = list(inputs), exported, mode
         self._stored = StoredPopulation(exported, exported.variance_of.values())
         self.statistics: tuple[Statistic, ...] = tuple(exported)
-        self.population: Population | None = None
+        self._turns = Turns()
+
+    @property
+    def population(self) -> Population | None:  # noqa: D102
+        return self._stored.population
 
     @cached_property
     def _estimator(self) -> Estimator:
         return Estimator(self._inputs, self._exported, mode=self._mode)
 
+    @in_turn
     def estimate(
         self,
         batches: Iterable[Batch],
@@ -56,11 +64,13 @@ class Estimates:
         min_count: MinCount = "auto",
         progress: bool = False,
         extra: Extra = "raise",
+        resume: Population | None = None,
     ) -> Population:
         """Average the statistics over `batches`, and use the result from now on.
 
         The first call compiles the function that estimates; it reads the parameters as they are at
-        the time of a call. If anything goes wrong, the population stays as it was.
+        the time of a call. If anything goes wrong, the population of the graph stays as it was, and
+        the error holds that of the batches that were done.
 
         Parameters, and what is raised, are those of `estimate_population`.
         """
@@ -73,20 +83,26 @@ class Estimates:
             min_count=min_count,
             progress=progress,
             extra=extra,
+            resume=resume,
         )
-        self.assign(population)
+        with keeping(lambda: population):
+            self.assign(population)
         return population
 
+    @in_turn
     def estimate_shards(
         self,
         shards: Iterable[Shard],
-        executor: Executor,
+        executor: Executor | Callable[[], Executor],
         *,
         pooling: Pooling = "edge",
         min_coverage: int = 0,
         min_count: MinCount = "auto",
         progress: bool = False,
         extra: Extra = "raise",
+        resume: Population | None = None,
+        retries: int = 0,
+        window: int | None = None,
     ) -> Population:
         """Estimate in other processes, each of which loads its own batches.
 
@@ -95,17 +111,26 @@ class Estimates:
         shards : iterable of callables
             Each returns an iterable of batches when called in a worker, where batches are dicts by
             name or tuples. They have to be picklable, as functions of a module are.
-        executor : concurrent.futures.Executor
+        executor : concurrent.futures.Executor, or function that makes one
             With workers that are processes, such as a `ProcessPoolExecutor` (with the start method
-            ``"spawn"``), or ``client.get_executor()`` of a Dask cluster.
-        pooling, min_coverage, min_count, progress, extra
+            ``"spawn"``), or ``client.get_executor()`` of a Dask cluster. A process pool is broken
+            when one of its workers dies; given a function that makes pools, such as
+            ``partial(ProcessPoolExecutor, 4)``, the next attempt gets a new one.
+        pooling, min_coverage, min_count, progress, extra, resume
             As for `estimate`.
+        retries : int
+            How often a shard that fails, or whose worker dies, is tried again.
+        window : int, optional
+            How many shards may be with the workers, or done and waiting for those before them: as
+            many results are in memory at most. By default two for each worker, or 64 if the
+            executor does not show how many there are; it should not be less than there are.
 
         Returns
         -------
         Population
-            What `estimate` would return for all batches in one process, up to rounding. Random
-            streams in the graph draw different noise in each shard.
+            What `estimate` would return for all batches in one process, up to rounding: the same
+            to the last bit however many workers there are. Random streams in the graph draw
+            different noise in each shard.
 
         Raises
         ------
@@ -113,7 +138,10 @@ class Estimates:
             If the workers of `executor` are threads, which can't share a compiled function, or a
             shard is no function.
         ShardError
-            If shards failed. It holds the population of the others; the graph keeps the one it had.
+            If shards failed. It holds the population of the others, and lists the shards to run
+            again; the graph keeps the population it had.
+        EstimateInterrupted
+            The same for Ctrl-C.
         """
         checked = checked_shards(shards, executor)
         check_rule(self._exported, pooling, min_coverage, min_count, progress, extra)
@@ -126,10 +154,15 @@ class Estimates:
             min_count=min_count,
             progress=progress,
             extra=extra,
+            resume=resume,
+            retries=retries,
+            window=window,
         )
-        self.assign(population)
+        with keeping(lambda: population):
+            self.assign(population)
         return population
 
+    @in_turn
     def assign(self, population: Mapping[str, ArrayLike]) -> None:
         """Use other population statistics from now on, all of them or none.
 
@@ -148,4 +181,3 @@ class Estimates:
             If `population` is no mapping.
         """
         self._stored.assign(population)
-        self.population = population if isinstance(population, Population) else None

@@ -11,6 +11,7 @@ them, seeded anew for each batch, and differently in each shard.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from bnrewrite.estimation.batches import Batch, BatchError, Extra, empty_inputs,
 from bnrewrite.estimation.noise import is_random_stream, seed_of, spawned
 from bnrewrite.estimation.readings import read, sources
 from bnrewrite.estimation.signs import clip_variances
+from bnrewrite.estimation.stopped import keeping, refuse_no_batches, so_far
 from bnrewrite.graph.engine import (
     Out,
     Variable,
@@ -30,6 +32,7 @@ from bnrewrite.graph.engine import (
 from bnrewrite.graph.exported import Exported
 from bnrewrite.population.counts import MinCount
 from bnrewrite.population.population import Population
+from bnrewrite.population.resume import resumed
 from bnrewrite.population.tallies import Pooling, Tallies
 from bnrewrite.population.tally import Reading
 
@@ -60,43 +63,53 @@ class Estimator:
         min_count: MinCount = "auto",
         progress: bool = False,
         extra: Extra = "raise",
+        resume: Population | None = None,
     ) -> Population:
         """Average the statistics over `batches`."""
-        tallies = self.tally(
-            batches, pooling=pooling, min_count=min_count, progress=progress, extra=extra
-        )
-        population = Population(tallies, pooling, min_coverage)
+        tallies = self.begun(pooling, min_count, resume)
+        before, kept = tallies.n_batches, partial(so_far, tallies, pooling)
+        with keeping(kept, at_batch=True):
+            self.add(batches, tallies, pooling, skip=before, progress=progress, extra=extra)
+        with keeping(kept):
+            refuse_no_batches(tallies, before)
+            population = Population(tallies, pooling, min_coverage)
         population.caution_few()
         return population
 
-    def empty(self, pooling: Pooling, min_count: MinCount) -> Tallies:
-        """Nothing seen yet of the statistics; refuses a pooling that will not be readable."""
+    def begun(
+        self, pooling: Pooling, min_count: MinCount, resume: Population | None = None
+    ) -> Tallies:
+        """Nothing seen yet of the statistics, or the sums of a population, to be added to.
+
+        Refuses a pooling that will not be readable.
+        """
         tallies = Tallies({s.name: s.dtype for s in self._sources}, self._variances, min_count)
         tallies.check(pooling, min_count)
-        return tallies
+        return tallies if resume is None else resumed(tallies, resume, pooling)
 
-    def tally(
+    def add(
         self,
         batches: Iterable[Batch],
-        *,
+        tallies: Tallies,
         pooling: Pooling,
-        min_count: MinCount,
+        *,
         number: int = 0,
+        skip: int = 0,
         progress: bool = False,
         extra: Extra = "raise",
-    ) -> Tallies:
-        """Add up the statistics of `batches`. Runs of different `number` draw different noise."""
-        tallies = self.empty(pooling, min_count)
-        seeds = [(copy, seed_of(stream.get_value(), number)) for stream, copy in self._streams]
+    ) -> None:
+        """Add the statistics of `batches` to `tallies`.
+
+        Runs of different `number` draw different noise, and `skip` leaves out the draws of batches
+        that were done before.
+        """
+        seeds = [(copy, seed_of(v.get_value(), number, skip)) for v, copy in self._streams]
         bar = tqdm(batches, desc="population statistics", unit="batch", disable=not progress)
         try:
             for batch in bar:
                 for copy, seed in seeds:
                     copy.set_value(spawned(seed), borrow=True)
                 tallies.add(self._read(batch, tallies, pooling, extra))
-        except KeyboardInterrupt as interrupt:
-            done = tallies.n_batches
-            raise KeyboardInterrupt(f"interrupted after {done} batches") from interrupt
         except BatchError:
             raise
         except Exception as error:
@@ -105,12 +118,6 @@ class Estimator:
                 f"the estimate stopped at batch {done + 1}, after {done} batches, and nothing was "
                 f"changed. {type(error).__name__}: {error}"
             ) from error
-        if tallies.n_batches == 0:
-            raise ValueError(
-                "there are no batches to estimate from. An iterator that has been read before is "
-                "empty; pass a list, or a new iterator."
-            )
-        return tallies
 
     def lengths(self, values: Sequence[Any]) -> dict[str, tuple[int, ...]]:
         """The number of steps of the loops around each statistic, for inputs of some `values`."""

@@ -20,11 +20,14 @@ def is_random_stream(variable: Variable) -> bool:
     return isinstance(variable, SharedVariable) and isinstance(variable.type, RandomType)
 
 
-def seed_of(stream: Any, number: int) -> Any:
-    """A copy of `stream`, or the child of that `number`."""
+def seed_of(stream: Any, number: int, skip: int = 0) -> Any:
+    """A copy of `stream`, or the child of that `number`, behind its first `skip` draws."""
     seed = deepcopy(stream)
     children = [spawned(seed) for _ in range(number)]
-    return children[-1] if children else seed
+    seed = children[-1] if children else seed
+    for _ in range(skip):
+        spawned(seed)
+    return seed
 
 
 def spawned(stream: np.random.Generator | np.random.RandomState) -> Any:

@@ -5,16 +5,20 @@ of steps, so a new estimate needs no new compilation. Until there are any, every
 value to an output goes through a check that raises: an inference function can't run without one.
 JAX leaves such checks out, so the values are NaN at first: what they lead to can't look right.
 
-Values are checked and converted before the first of them is stored. What can fail comes first.
+Values are checked and converted before the first of them is stored. What can fail comes first, and
+what fails or is interrupted all the same is undone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bnrewrite.estimation.commit import Change, commit
 from bnrewrite.estimation.misfits import fitted, shape_of
 from bnrewrite.graph.engine import (
     CheckAndRaise,
@@ -24,6 +28,7 @@ from bnrewrite.graph.engine import (
     without_test_values,
 )
 from bnrewrite.graph.statistics import Statistic
+from bnrewrite.population.population import Population
 
 _require_estimate = CheckAndRaise(
     RuntimeError,
@@ -40,6 +45,8 @@ class StoredPopulation:
         With axes (T_1, ..., T_depth, *axes of the statistic).
     values : dict of Statistic to Variable
         The same, which can't be computed before there are values.
+    population : Population or None
+        What was assigned last, if it was one.
     """
 
     @without_test_values
@@ -48,6 +55,7 @@ class StoredPopulation:
     ) -> None:
         self._variances = frozenset(variances)
         self.variables: dict[Statistic, SharedVariable] = {s: _empty(s) for s in statistics}
+        self.population: Population | None = None
         self._is_known = shared(np.int8(0), name="is_estimated")
         self.values: dict[Statistic, Variable] = {
             s: _require_estimate(v, self._is_known) for s, v in self.variables.items()
@@ -64,15 +72,23 @@ class StoredPopulation:
             If `population` is no mapping.
         """
         converted = fitted(self.variables, self._variances, population)
-        for statistic, array in converted.items():
-            self.variables[statistic].set_value(array, borrow=True)
-        self._is_known.set_value(np.int8(1))
+        changes = [_setting(self.variables[s], array) for s, array in converted.items()]
+        changes.append(_setting(self._is_known, np.int8(1)))
+        latest = population if isinstance(population, Population) else None
+        changes.append(Change(partial(setattr, self, "population"), latest, self.population))
+        commit(changes)
 
     def lengths(self) -> dict[str, tuple[int, ...]]:
         """How many steps there are of each statistic, by its name."""
         return {
             s.name: v.get_value(borrow=True).shape[: s.depth] for s, v in self.variables.items()
         }
+
+
+def _setting(variable: SharedVariable, value: Any) -> Change:
+    """To set a shared variable, whose arrays are replaced and not written to."""
+    put = partial(variable.set_value, borrow=True)
+    return Change(put, value, variable.get_value(borrow=True))
 
 
 def _empty(statistic: Statistic) -> SharedVariable:

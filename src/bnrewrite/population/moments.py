@@ -4,6 +4,9 @@
 Sums are of differences from a shift, a value of each element that was seen, because squares of
 large values would leave nothing of small differences (Chan, Golub and LeVeque 1983). Adding in
 parts and merging gives what adding all at once does, up to rounding.
+
+Arrays that were handed over or kept are never written to: sums are new arrays. So a shallow copy
+is all it takes to go back to what was there before (`Tallies.add`).
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnrewrite.population.ragged import Array, common_lengths, pad_zero, up_to
+from bnrewrite.population.ragged import Array, common_lengths, pad_zero, plus, up_to
 
 
 class Moments:
@@ -48,20 +51,23 @@ class Moments:
     def add(self, weight: Array, mean: Array, deviations: Array | None = None) -> None:
         """Merge with other moments; steps with weight 0 do not count."""
         lengths = self.grow(mean)
-        steps = up_to(mean.shape[: self.n_time_axes])
-        shift, first, second = (a[steps] for a in (self._shift, self._first, self._second))
-        is_new = self.weight[steps] == 0
+        before, shift, first, second = self.weight, self._shift, self._first, self._second
+        reached = mean.shape[: self.n_time_axes]
+        steps = up_to(reached)
+        is_new = before[steps] == 0
         if is_new.any():
-            np.copyto(shift, mean, where=is_new)
-        # In place from here on: this runs for each batch, and the arrays can be large.
-        delta = mean - shift
+            shift = shift.copy()
+            np.copyto(shift[steps], mean, where=is_new)
+        # Few passes: this runs for each batch, and the arrays can be large.
+        delta = mean - shift[steps]
         weighted = delta if (weight == 1).all() else delta * weight
-        first += weighted
+        first = plus(first, weighted, reached)
         weighted *= delta
         if deviations is not None:
             weighted += deviations
-        second += weighted
-        self.weight = self.weight + pad_zero(weight, lengths)
+        second = plus(second, weighted, reached)
+        self.weight, self._shift = before + pad_zero(weight, lengths), shift
+        self._first, self._second = first, second
 
     def grow(self, values: Array) -> tuple[int, ...]:
         """Make room for as many steps as `values` has; return how many there are on each axis."""

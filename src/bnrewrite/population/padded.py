@@ -58,7 +58,9 @@ class PaddedMoments(Moments):
         lengths = self.grow(mean)
         if mean.shape[: self.n_time_axes] != lengths or not weight.all():
             is_held = pad_zero(weight, lengths) == 0
-            np.add(self.held, pad_edge(mean, lengths), out=self.held, where=is_held)
+            held = self.held.copy()
+            np.add(held, pad_edge(mean, lengths), out=held, where=is_held)
+            self.held = held
         self.n += 1
         super().add(weight, mean, deviations)
 
@@ -66,7 +68,7 @@ class PaddedMoments(Moments):
         """Merge with what `other` has seen."""
         assert isinstance(other, PaddedMoments)
         lengths = self.grow(other.held)
-        self.held += other._continued(lengths)
+        self.held = self.held + other._continued(lengths)
         self.n += other.n
         super().add(other.weight, other.mean, other.deviations)
 

@@ -42,6 +42,19 @@ def up_to(lengths: tuple[int, ...]) -> Any:
     return (*map(slice, lengths), ...)
 
 
+def plus(sums: Array, values: Array, lengths: tuple[int, ...]) -> Array:
+    """Add `values`, whose leading axes have `lengths`, to that part of `sums`, in a new array."""
+    if values.shape == sums.shape:
+        return np.asarray(sums + values)
+    added = np.empty_like(sums)
+    part = up_to(lengths)
+    np.add(sums[part], values, out=added[part])
+    for axis, length in enumerate(lengths):
+        rest = (*map(slice, lengths[:axis]), slice(length, None))
+        added[rest] = sums[rest]
+    return added
+
+
 def common_lengths(a: Array, b: Array, n_time_axes: int) -> tuple[int, ...]:
     """The greater of the lengths of two arrays on each time axis."""
     return tuple(map(max, a.shape[:n_time_axes], b.shape[:n_time_axes]))

@@ -17,8 +17,8 @@ can't be repeated in the place of what is missing. Then "edge" can't be read any
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from copy import deepcopy
-from typing import Any, Literal, get_args
+from copy import copy
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ from bnrewrite.population.tally import Reading, Tally
 
 Pooling = Literal["edge", "reached", "moments"]
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
+_Sums = TypeVar("_Sums", Tally, Elements)
 
 
 class Tallies:
@@ -94,7 +95,12 @@ class Tallies:
             )
 
     def add(self, readings: Mapping[str, Reading]) -> None:
-        """Count a batch once."""
+        """Count a batch once; whatever goes wrong, and whenever, all of it or nothing."""
+        after = copy(self)
+        after._add(readings)
+        vars(self).update(vars(after))  # in one go: no interrupt comes in between
+
+    def _add(self, readings: Mapping[str, Reading]) -> None:
         if not self.by_name:
             self.by_name = {name: Tally.empty(reading) for name, reading in readings.items()}
         enough = {name: reading.enough(self.min_count) for name, reading in readings.items()}
@@ -108,12 +114,21 @@ class Tallies:
                 self.readable.discard("edge")
         self.n_batches += 1
 
+    def __copy__(self) -> Tallies:
+        """The same sums, to which can be added without changing these."""
+        copied = object.__new__(type(self))
+        vars(copied).update(vars(self))
+        copied.by_name = {name: _forked(tally) for name, tally in self.by_name.items()}
+        copied.elements = {name: _forked(elements) for name, elements in self.elements.items()}
+        copied.readable = {*self.readable}
+        return copied
+
     def merged(self, other: Tallies) -> Tallies:
         """The sums over the batches of both, which stay as they are."""
-        problems = list(self._differences(other))
+        problems = list(self.differences(other))
         if problems:
             raise ValueError("these populations can't be merged:\n  " + "\n  ".join(problems))
-        merged = deepcopy(self)
+        merged = copy(self)
         for mean, variance in self.variances.items():
             mine = self.by_name[mean].moments, self.by_name[variance].moments
             theirs = other.by_name[mean].moments, other.by_name[variance].moments
@@ -124,10 +139,11 @@ class Tallies:
         merged.readable &= other.readable
         return merged
 
-    def _differences(self, other: Tallies) -> Iterable[str]:
+    def differences(self, other: Tallies) -> Iterable[str]:
+        """What keeps the sums of two from being added; nothing if they can be."""
         for name in sorted({*self.dtypes} ^ {*other.dtypes}):
             yield f"only in one: {name}"
-        for name in self.by_name.keys() & other.by_name.keys():
+        for name in filter(other.by_name.__contains__, self.by_name):
             mine, theirs = self.by_name[name].shape(), other.by_name[name].shape()
             if mine != theirs:
                 yield f"of different shape: {name} is {mine} and {theirs}"
@@ -180,3 +196,10 @@ class Tallies:
                     f"{counts.max():.0f} is the most. Estimate from more, or lower `min_count`."
                 )
         return enough
+
+
+def _forked(sums: _Sums) -> _Sums:
+    """A copy to add to: their arrays are never written to, so these can be shared."""
+    forked = copy(sums)
+    forked.moments = copy(sums.moments)
+    return forked
