@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from bnrewrite.estimation.batches import Batch, BatchError, empty_inputs, in_order
 from bnrewrite.estimation.noise import is_random_stream, seed_of, spawned
-from bnrewrite.estimation.readings import read, sources
+from bnrewrite.estimation.readings import read
+from bnrewrite.estimation.sources import sources
 from bnrewrite.graph.engine import (
     Out,
     Variable,
@@ -175,4 +176,7 @@ class Estimator:
                 ) from error
             raise
         shapes = {name: tally.shape() for name, tally in before.by_name.items()}
-        return {s.name: read(s, values, number, shapes.get(s.name), pooling) for s in self._sources}
+        readings = {
+            s.name: read(s, values, number, shapes.get(s.name), pooling) for s in self._sources
+        }
+        return {name: reading for name, reading in readings.items() if reading is not None}

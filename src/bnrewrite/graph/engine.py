@@ -36,6 +36,8 @@ if sys.version_info < (3, 12):
     from aesara.graph.null_type import NullType as NullType
     from aesara.graph.op import Op as _Op
     from aesara.graph.rewriting.basic import GraphRewriter as GraphRewriter
+    from aesara.ifelse import IfElse as IfElse
+    from aesara.ifelse import ifelse as ifelse
     from aesara.raise_op import CheckAndRaise as CheckAndRaise
     from aesara.scan.op import Scan as Scan
     from aesara.scan.utils import ScanArgs as ScanArgs
@@ -114,6 +116,7 @@ else:
 
     from pytensor import Out as Out
     from pytensor import function as function
+    from pytensor import ifelse as ifelse
     from pytensor import shared as shared
     from pytensor import tensor as tensor
     from pytensor.compile.builders import OpFromGraph as OpFromGraph
@@ -143,6 +146,11 @@ else:
     from pytensor.tensor.shape import Shape_i as Shape_i
     from pytensor.tensor.subtensor import Subtensor as Subtensor
     from pytensor.tensor.type import TensorType as TensorType
+
+    try:
+        from pytensor.conditional import IfElse as IfElse
+    except ImportError:  # before it moved
+        from pytensor.ifelse import IfElse as IfElse
 
     NAME, TITLE = "pytensor", "PyTensor"
 

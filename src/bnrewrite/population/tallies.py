@@ -12,6 +12,10 @@ time:
 
 Sharp edge: where a batch has no element for some units of a step but has for others, its value
 can't be repeated in the place of what is missing. Then "edge" can't be read any more, and says so.
+
+A batch that did not take the branch of a statistic has no reading of it, or none at some steps. It
+is not counted there under any pooling, and is not repeated. A statistic that no batch had has no
+value, and that is an error when values are read.
 """
 
 from __future__ import annotations
@@ -81,11 +85,12 @@ class Tallies:
 
     def add(self, readings: Mapping[str, Reading]) -> None:
         """Count a batch once."""
-        if not self.by_name:
-            self.by_name = {name: Tally.empty(reading) for name, reading in readings.items()}
+        for name, reading in readings.items():
+            self.by_name.setdefault(name, Tally.empty(reading))
         for mean, variance in self.variances.items():
-            before = self.by_name[mean].moments, self.by_name[variance].moments
-            self.elements[mean].add(readings[mean], readings[variance], *before)
+            if mean in readings:
+                before = self.by_name[mean].moments, self.by_name[variance].moments
+                self.elements[mean].add(readings[mean], readings[variance], *before)
         for name, reading in readings.items():
             self.by_name[name].add(reading)
             if reading.has_gaps():
@@ -99,14 +104,22 @@ class Tallies:
             raise ValueError("these populations can't be merged:\n  " + "\n  ".join(problems))
         merged = deepcopy(self)
         for mean, variance in self.variances.items():
-            mine = self.by_name[mean].moments, self.by_name[variance].moments
-            theirs = other.by_name[mean].moments, other.by_name[variance].moments
-            merged.elements[mean] = self.elements[mean].merged(other.elements[mean], mine, theirs)
-        for name, tally in merged.by_name.items():
-            tally.merge(other.by_name[name])
+            merged.elements[mean] = self._merged_elements(other, mean, variance)
+        for name, tally in other.by_name.items():
+            if name in merged.by_name:
+                merged.by_name[name].merge(tally)
+            else:
+                merged.by_name[name] = deepcopy(tally)
         merged.n_batches += other.n_batches
         merged.readable &= other.readable
         return merged
+
+    def _merged_elements(self, other: Tallies, mean: str, variance: str) -> Elements:
+        if mean not in self.by_name or mean not in other.by_name:
+            return deepcopy((other if mean in other.by_name else self).elements[mean])
+        mine = self.by_name[mean].moments, self.by_name[variance].moments
+        theirs = other.by_name[mean].moments, other.by_name[variance].moments
+        return self.elements[mean].merged(other.elements[mean], mine, theirs)
 
     def _differences(self, other: Tallies) -> Iterable[str]:
         for name in sorted({*self.dtypes} ^ {*other.dtypes}):
@@ -121,6 +134,12 @@ class Tallies:
     def values(self, pooling: Pooling, min_coverage: int) -> dict[str, NDArray[Any]]:
         """The value of each statistic under a pooling, in its dtype."""
         self.check(pooling)
+        if missing := [name for name in self.dtypes if name not in self.by_name]:
+            raise ValueError(
+                f"none of the {self.n_batches} batches took the branch (`ifelse`) that {missing} "
+                "are in, which leaves them without a value. Estimate from batches that take each "
+                "branch, or leave the output out that needs them."
+            )
         # Edge-padded batches have a value for each step, even where a mask left nothing.
         least = min_coverage if pooling == "edge" else max(1, min_coverage)
         pooled = self._pooled(pooling)
@@ -147,4 +166,5 @@ class Tallies:
                 f"the batches: {coverage.max():.0f} is the most. Estimate from more, or lower "
                 "`min_coverage`."
             )
-        return np.asarray(hold(value, coverage >= least))
+        has_value = (coverage >= least) & self.by_name[name].moments.is_there()
+        return np.asarray(hold(value, has_value))

@@ -33,29 +33,32 @@ class Reading:
         With axes (T_1, ..., T_depth).
     count : ndarray or None
         The number of elements behind it, if known: with time axes, and broadcast against `value`.
+    needed : ndarray of bool or None
+        With axes (T_1, ..., T_depth): the steps at which the batch took the branch that the
+        statistic is in, if it is in one. At others it was not reached, and is not held.
     """
 
     value: Array
     reached: Mask
     count: Array | None
+    needed: Mask | None = None
 
     @property
     def weight(self) -> Array:
         """1 where the batch has a value, 0 where it holds one."""
         if self.count is not None:
             return (self.count > 0).astype(np.float64)
-        return self.per_step().astype(np.float64)
+        return self.per_step(self.reached).astype(np.float64)
 
-    def per_step(self) -> Mask:
-        """`reached`, with axes of size 1 for the statistic's own."""
-        ndim = self.value.ndim - self.reached.ndim
-        return self.reached.reshape(self.reached.shape + (1,) * ndim)
+    def per_step(self, mask: Mask) -> Mask:
+        """A mask of steps, with axes of size 1 for the statistic's own."""
+        return mask.reshape(mask.shape + (1,) * (self.value.ndim - mask.ndim))
 
     def has_gaps(self) -> bool:
         """Whether some units of a step have no element, and others have."""
         if self.count is None or self.count.size == self.reached.size:
             return False
-        return bool(((self.count == 0) & self.per_step()).any())
+        return bool(((self.count == 0) & self.per_step(self.reached)).any())
 
 
 class Tally:
@@ -81,7 +84,9 @@ class Tally:
     def add(self, reading: Reading) -> None:
         """Count a batch once."""
         # One cast: NumPy is slow to add one dtype to another.
-        self.moments.add(reading.weight, reading.value.astype(np.float64, copy=False))
+        value = reading.value.astype(np.float64, copy=False)
+        there = None if reading.needed is None else reading.per_step(reading.needed)
+        self.moments.add(reading.weight, value, there=there)
         self._count(reading.count)
 
     def merge(self, other: Tally) -> None:
