@@ -53,6 +53,7 @@ from bnrewrite.graph.marks import (
     label_of,
     tags_to_marks,
 )
+from bnrewrite.graph.native import is_batch_norm
 from bnrewrite.graph.rebuild import topological_order
 from bnrewrite.graph.statistics import Path, place
 
@@ -104,23 +105,33 @@ def _refuse_marked_inputs(
 
 
 def _known_as_derivative(l_op: Callable[..., list[Variable]]) -> Callable[..., list[Variable]]:
-    """The gradient `l_op` of a loop, known as one if there are marks in the loop."""
+    """The gradient `l_op` of a loop, known as one if there are statistics in the loop."""
 
     @functools.wraps(l_op)
     def known(self: Any, *args: Any) -> list[Variable]:
         gradients = l_op(self, *args)
-        if not _has_marks(self):
+        if not _has(self, _is_statistic):
             return gradients
         return [derivative(g, str(self.name)) for g in gradients]
 
     return known
 
 
-def _has_marks(op: Op) -> bool:
-    """Whether there is a mark, or a derivative of one, in the graph inside `op`, at any depth."""
+def _has(op: Op, found: Callable[[Op], bool]) -> bool:
+    """Whether there is an op that `found` looks for in the graph inside `op`, at any depth."""
     fgraph = getattr(op, "fgraph", None)
     nodes = () if fgraph is None else fgraph.apply_nodes
-    return any(isinstance(n.op, Mark | StatisticDerivative) or _has_marks(n.op) for n in nodes)
+    return any(found(n.op) or _has(n.op, found) for n in nodes)
+
+
+def _is_mark(op: Op) -> bool:
+    """Whether `op` is a mark, or a derivative of one."""
+    return isinstance(op, Mark | StatisticDerivative)
+
+
+def _is_statistic(op: Op) -> bool:
+    """Whether `op` holds statistics, or a derivative of them."""
+    return _is_mark(op) or is_batch_norm(op)
 
 
 class DropMarks(GraphRewriter):  # type: ignore[misc]
@@ -138,10 +149,10 @@ class DropMarks(GraphRewriter):  # type: ignore[misc]
     def apply(self, fgraph: Any) -> None:
         """Drop the marks of `fgraph`, and of the graphs inside its loops."""
         for node in fgraph.toposort():
-            if isinstance(node.op, Mark | StatisticDerivative):
+            if _is_mark(node.op):
                 for marked, value in zip(node.outputs, node.inputs, strict=False):
                     fgraph.replace(marked, value, reason="drop_marks")
-            elif is_loop(node) and _has_marks(node.op):
+            elif is_loop(node) and _has(node.op, _is_mark):
                 node.op = with_inner_graph_changed(node.op, self.apply)
 
 

@@ -21,9 +21,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from bnrewrite.graph.boundaries import boundary_of
-from bnrewrite.graph.engine import Apply, Constant, Variable
+from bnrewrite.graph.engine import Apply, Constant, Op, Variable
 from bnrewrite.graph.hooks import check_marks_were_kept
-from bnrewrite.graph.marks import Mark, StatisticDerivative, is_tagged, label_of
+from bnrewrite.graph.labels import checked_label
+from bnrewrite.graph.marks import Mark, StatisticDerivative, is_tagged
+from bnrewrite.graph.native import N_OUTPUTS, is_batch_norm, is_batch_norm_derivative
 from bnrewrite.graph.rebuild import topological_order
 from bnrewrite.graph.scope import Scope
 from bnrewrite.graph.statistics import Path, Statistic, name_of, place, unique
@@ -77,29 +79,32 @@ def _demand(scope: Scope, variables: Iterable[Variable]) -> list[Variable]:
         node = variable.owner
         if node is None:
             inputs.append(variable)
-        elif getattr(node.op, "fgraph", None) is not None:
+        elif getattr(node.op, "fgraph", None) is not None or is_batch_norm(node.op):
             todo.extend(reversed(_demand_inside(scope, variable, node)))
         else:
             todo.extend(reversed(node.inputs))
             if isinstance(node.op, Mark):
                 scope.needed.update(node.outputs)  # they are estimated together
                 scope.marks.append(node)
-            elif isinstance(node.op, StatisticDerivative) or type(node.op).__name__ == _SAME_NOISE:
-                _refuse(node, scope.path)
+            else:
+                _check_op(node.op, scope.path)
     return inputs
 
 
-def _refuse(node: Apply, path: Path) -> None:
-    if isinstance(node.op, StatisticDerivative):
+def _check_op(op: Op, path: Path) -> None:
+    """Refuse what can't be in an inference graph."""
+    if isinstance(op, StatisticDerivative) or is_batch_norm_derivative(op):
+        labels = op.labels if isinstance(op, StatisticDerivative) else [type(op).__name__]
         raise ValueError(
-            f"{'/'.join([*map(name_of, path), *node.op.labels])!r}: the outputs need a derivative "
-            "of the training graph, through statistics of the batch. Leave derivatives out of the "
+            f"{'/'.join([*map(name_of, path), *labels])!r}: the outputs need a derivative of the "
+            "training graph, through statistics of the batch. Leave derivatives out of the "
             "outputs, and take derivatives of the inference graph."
         )
-    raise ValueError(
-        f"{place(path)} draws noise from an MRG_RandomStream, which every batch of an estimate "
-        "would draw alike. Use `aesara.tensor.random.RandomStream` instead."
-    )
+    if type(op).__name__ == _SAME_NOISE:
+        raise ValueError(
+            f"{place(path)} draws noise from an MRG_RandomStream, which every batch of an estimate "
+            "would draw alike. Use `aesara.tensor.random.RandomStream` instead."
+        )
 
 
 def _demand_inside(scope: Scope, output: Variable, node: Apply) -> list[Variable]:
@@ -112,6 +117,12 @@ def _demand_inside(scope: Scope, output: Variable, node: Apply) -> list[Variable
         check_marks_were_kept(node.op, inside.path)
     boundary = inside.boundary
     assert boundary is not None
+    if is_batch_norm(node.op) and output.index >= N_OUTPUTS:
+        raise ValueError(
+            f"{place(inside.path)!r}: the outputs need a running average that "
+            "`batch_normalization_train` returns. It is one of training, and population statistics "
+            "stand in for it. Leave the running averages out of the outputs."
+        )
     wanted = [*boundary.always_inside, *boundary.inside(output)]
     inside.outputs.extend(v for v in wanted if v not in inside.outputs)
     inputs = [v for v in _demand(inside, wanted) if not isinstance(v, Constant)]
@@ -133,7 +144,7 @@ def _name_statistics(scope: Scope, prefix: str, taken: set[str]) -> None:
     """List the statistics of `scope` and of those inside, each with a name not `taken`."""
     scope.order = topological_order(scope.outputs, (), scope.needed)
     for variable in _marked(scope):
-        label = _checked_label(variable, scope.path)
+        label = checked_label(variable, scope.path)
         name = unique(prefix + label, taken)
         scope.statistics[variable] = Statistic(scope.path, variable, label, name)
     for node in scope.order:
@@ -157,19 +168,3 @@ def _tagged(scope: Scope) -> list[Variable]:
     readers = [node.inputs for node in scope.order if not isinstance(node.op, Mark)]
     read = set(scope.outputs).union(*readers)
     return [v for v in scope.tagged if v in read]
-
-
-def _checked_label(variable: Variable, path: Path) -> str:
-    label = label_of(variable)
-    where = "/".join([*map(name_of, path), label])
-    if path and variable.owner is None:
-        raise ValueError(
-            f"the mark on {where!r} is on an input of the body of a loop, which all loops share. "
-            "Mark the variable where it is computed, or a copy of it (`mark_statistic(x.copy())`)."
-        )
-    if not str(getattr(variable.type, "dtype", "")).startswith("float"):
-        raise TypeError(
-            f"the statistic {where!r} is of type {variable.type}; only floating-point tensors can "
-            "be averaged. Mark a variable cast to floating point."
-        )
-    return label
