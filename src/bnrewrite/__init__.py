@@ -33,6 +33,7 @@ Whatever can't be rewritten raises, and names the loop, the cause and the way ou
 from importlib.metadata import version as _version
 
 from bnrewrite.cautions import LostTags as LostTags
+from bnrewrite.cautions import UnmarkedStatistic as UnmarkedStatistic
 from bnrewrite.estimation.estimator import estimate_population as estimate_population
 from bnrewrite.estimation.shards import ShardError as ShardError
 from bnrewrite.graph.engine import NAME as engine
@@ -54,6 +55,7 @@ __all__ = [
     "Population",
     "ShardError",
     "Statistic",
+    "UnmarkedStatistic",
     "batch_normalize",
     "engine",
     "estimate_population",

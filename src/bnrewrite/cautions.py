@@ -17,6 +17,10 @@ class LostTags(UserWarning):
     """Tags that were set by hand inside a loop may be gone."""
 
 
+class UnmarkedStatistic(UserWarning):
+    """A sum over the examples of a batch looks like a statistic whose mark was forgotten."""
+
+
 def caution(message: str, category: type[Warning]) -> None:
     """Warn at the line outside of this package that called into it."""
     level, frame = 2, sys._getframe(1)

@@ -41,13 +41,18 @@ if sys.version_info < (3, 12):
     from aesara.raise_op import CheckAndRaise as CheckAndRaise
     from aesara.scan.op import Scan as Scan
     from aesara.scan.utils import ScanArgs as ScanArgs
+    from aesara.tensor.basic import Join as Join
+    from aesara.tensor.basic import MakeVector as MakeVector
     from aesara.tensor.elemwise import CAReduce as CAReduce
     from aesara.tensor.elemwise import DimShuffle as DimShuffle
     from aesara.tensor.elemwise import Elemwise as Elemwise
     from aesara.tensor.random.type import RandomType as RandomType
+    from aesara.tensor.shape import Reshape as Reshape
     from aesara.tensor.shape import Shape as Shape
     from aesara.tensor.shape import Shape_i as Shape_i
+    from aesara.tensor.subtensor import IncSubtensor as IncSubtensor
     from aesara.tensor.subtensor import Subtensor as Subtensor
+    from aesara.tensor.subtensor import indices_from_subtensor as indices_from_subtensor
     from aesara.tensor.type import TensorType as TensorType
 
     NAME, TITLE = "aesara", "Aesara"
@@ -138,13 +143,18 @@ else:
     from pytensor.raise_op import CheckAndRaise as CheckAndRaise
     from pytensor.scan.op import Scan as Scan
     from pytensor.scan.utils import ScanArgs as ScanArgs
+    from pytensor.tensor.basic import Join as Join
+    from pytensor.tensor.basic import MakeVector as MakeVector
     from pytensor.tensor.elemwise import CAReduce as CAReduce
     from pytensor.tensor.elemwise import DimShuffle as DimShuffle
     from pytensor.tensor.elemwise import Elemwise as Elemwise
     from pytensor.tensor.random.type import RandomType as RandomType
+    from pytensor.tensor.shape import Reshape as Reshape
     from pytensor.tensor.shape import Shape as Shape
     from pytensor.tensor.shape import Shape_i as Shape_i
+    from pytensor.tensor.subtensor import IncSubtensor as IncSubtensor
     from pytensor.tensor.subtensor import Subtensor as Subtensor
+    from pytensor.tensor.subtensor import indices_from_subtensor as indices_from_subtensor
     from pytensor.tensor.type import TensorType as TensorType
 
     try:

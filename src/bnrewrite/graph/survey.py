@@ -29,6 +29,7 @@ from bnrewrite.graph.native import N_OUTPUTS, is_batch_norm, is_batch_norm_deriv
 from bnrewrite.graph.rebuild import topological_order
 from bnrewrite.graph.scope import Scope
 from bnrewrite.graph.statistics import Path, Statistic, name_of, place, unique
+from bnrewrite.graph.unmarked import hint_of_unmarked
 
 # An op by its name, as importing its deprecated module warns.
 _SAME_NOISE = "mrg_uniform"
@@ -57,6 +58,7 @@ def survey(outputs: Sequence[Variable]) -> Scope:
             "there is no marked statistic in the graph of the outputs. Mark the means and "
             "variances of the batch while building it, and use what `mark_statistic(x)` returns, "
             "or set `x.tag.bn_statistic = True`, on variables that the outputs are computed from."
+            + hint_of_unmarked(outputs)
         )
     return scope
 
