@@ -240,7 +240,7 @@ def test_population_without_steps_is_refused(graph: InferenceGraph, shape: Any) 
 
 def test_population_that_does_not_fit_is_listed_and_not_assigned(x: Variable) -> None:
     hidden = looped(x)
-    graph = InferenceGraph([x], looped(hidden, "second") + centered(x, "outer").sum())
+    graph = InferenceGraph([x], looped(hidden, "second") + centered(x, "outer"))
     population = graph.estimate([batch()])
     wrong = {"loop/mean": np.zeros(2), "outer": population["outer"], "other": np.zeros(2)}
     with pytest.raises(ValueError, match=r"(?s)missing: second/mean.*unexpected: other.*loop/mean"):

@@ -23,6 +23,10 @@ class Indistinguishable(UserWarning):
     """Two statistics have one name, and nothing tells them apart."""
 
 
+class UnmarkedStatistic(UserWarning):
+    """A sum over the examples of a batch looks like a statistic whose mark was forgotten."""
+
+
 class NotChecked(UserWarning):
     """Something of an inference graph could not be verified."""
 

@@ -20,6 +20,7 @@ from bnrewrite.graph.export import export
 from bnrewrite.graph.inputs import check_inputs, check_mode, checked_outputs
 from bnrewrite.graph.replace import replace
 from bnrewrite.graph.survey import survey
+from bnrewrite.graph.unmarked import warn_of_unmarked
 from bnrewrite.population.counts import MinCount
 from bnrewrite.population.population import Population
 from bnrewrite.population.tallies import Pooling
@@ -126,6 +127,11 @@ class InferenceGraph(Estimates):
     RuntimeError
         If the engine has compiled a nested loop in place, so that marks may be gone.
 
+    Warns
+    -----
+    UnmarkedStatistic
+        If the graph has sums over examples that look like statistics whose mark was forgotten.
+
     Examples
     --------
     >>> import pytensor, pytensor.tensor as pt, numpy as np
@@ -158,6 +164,7 @@ class InferenceGraph(Estimates):
         super().__init__(inputs, export(self._scope), mode)
         outputs = replace(self._scope, self._batch_outputs, self._stored.values)
         self.outputs: Variable | list[Variable] = outputs[0] if is_single else outputs
+        warn_of_unmarked(self._batch_outputs)
 
     @cached_property
     def _comparison(self) -> Comparison:

@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 import engine
-from bnrewrite import InferenceGraph, NotChecked, batch_normalize, mark_statistic
+from bnrewrite import (
+    InferenceGraph,
+    NotChecked,
+    UnmarkedStatistic,
+    batch_normalize,
+    mark_statistic,
+)
 from engine import Variable
 from engine import tensor as at
 
@@ -154,7 +160,8 @@ def test_equal_examples_show_nothing(right: InferenceGraph) -> None:
 
 
 def test_statistic_that_was_not_marked_is_found_by_data() -> None:
-    graph = graph_of(lambda x: marked(x) - 0.1 * x.std(axis=0))
+    with pytest.warns(UnmarkedStatistic):
+        graph = graph_of(lambda x: marked(x) - 0.1 * x.std(axis=0))
     graph.estimate([batch(4), batch(7)])
     assert graph.verify().outputs[0].checks["structure"] == "yes"
     with pytest.raises(RuntimeError, match=r"y of example 0 changes by up to .* not marked"):

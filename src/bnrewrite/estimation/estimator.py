@@ -19,8 +19,9 @@ from tqdm import tqdm
 
 from bnrewrite.estimation.batches import Batch, BatchError, Extra, empty_inputs, in_order
 from bnrewrite.estimation.noise import is_random_stream, seed_of, spawned
-from bnrewrite.estimation.readings import read, sources
+from bnrewrite.estimation.readings import read
 from bnrewrite.estimation.signs import clip_variances
+from bnrewrite.estimation.sources import sources
 from bnrewrite.estimation.stopped import keeping, refuse_no_batches, so_far
 from bnrewrite.graph.engine import (
     Out,
@@ -143,5 +144,6 @@ class Estimator:
         readings = {
             s.name: read(s, values, number, shapes.get(s.name), pooling) for s in self._sources
         }
-        clip_variances(readings, self._variances, number)
-        return readings
+        taken = {name: reading for name, reading in readings.items() if reading is not None}
+        clip_variances(taken, self._variances, number)
+        return taken

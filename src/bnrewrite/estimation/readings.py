@@ -4,72 +4,22 @@ A `Source` says where a statistic is among the arrays, `read` makes a `Reading` 
 averaged is refused with the number of the batch and the step: a value that is not finite, a loop
 that took no step, a shape that differs other than in time, a batch in which nothing was counted. A
 step without elements is no error; the batch just does not count there.
+
+A batch that did not take the branch of a statistic has no reading of it, and at steps that did not
+take it, it may be anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from bnrewrite.estimation.batches import BatchError
-from bnrewrite.graph.engine import Variable
-from bnrewrite.graph.exported import Export, Exported
-from bnrewrite.graph.statistics import Statistic, loops_of, place
-from bnrewrite.population.ragged import Array, Mask, crop, hold
+from bnrewrite.estimation.sources import Source
+from bnrewrite.population.ragged import Array, Mask, crop, hold, up_to
 from bnrewrite.population.tally import Reading
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where one statistic is, among the values that the estimator returns.
-
-    Attributes
-    ----------
-    index : int
-        The place of its value.
-    name, dtype : str
-        Of the statistic.
-    loops : tuple of str
-        The places of the loops around it, one for each time axis.
-    taken : tuple of int or None
-        For each of these, where the number of steps is that it took, if it may stop early.
-    count : int or None
-        Where the number of elements is, if known.
-    """
-
-    index: int
-    name: str
-    dtype: str
-    loops: tuple[str, ...]
-    taken: tuple[int | None, ...]
-    count: int | None
-
-    @property
-    def depth(self) -> int:
-        """The number of time axes."""
-        return len(self.loops)
-
-
-def sources(exported: Exported) -> tuple[list[Variable], list[Source]]:
-    """What an estimator has to compute, and where each statistic is among it."""
-    exports = exported.exports
-    variables = list(dict.fromkeys(v for e in exports.values() for v in e.variables()))
-    index: dict[Variable | None, int] = {v: i for i, v in enumerate(variables)}
-    return variables, [_source(s, export, index) for s, export in exports.items()]
-
-
-def _source(statistic: Statistic, export: Export, index: Mapping[Variable | None, int]) -> Source:
-    return Source(
-        index=index[export.value],
-        name=statistic.name,
-        dtype=str(statistic.variable.dtype),
-        loops=tuple(place(path) for path in loops_of(statistic.path)),
-        taken=tuple(index.get(v) for v in export.taken) or (None,) * statistic.depth,
-        count=index.get(export.count),
-    )
 
 
 def read(
@@ -78,17 +28,21 @@ def read(
     number: int,
     expected: tuple[int | str, ...] | None,
     pooling: str,
-) -> Reading:
+) -> Reading | None:
     """The value of a statistic in batch `number`, with the steps that there were.
 
-    `expected` is the shape it had in batches before, if any, with anything for its time axes.
+    `expected` is the shape it had in batches before, if any, with anything for its time axes. None
+    if the batch did not take the branch that the statistic is in.
     """
+    if source.entered is not None and not values[source.entered]:
+        return None
     value = np.asarray(values[source.index])  # in its dtype: copies of all cost more than adding
     _check_shape(source, value, number, expected)
-    count = None
-    if source.count is not None:
-        count = _count(source, np.asarray(values[source.count], np.float64), value.shape, number)
-    reached = _reached(source, values, value.shape, count)
+    needed = _needed(source, values, value.shape)
+    if needed is not None and not needed.any():
+        return None
+    count = _count(source, values, value.shape, number, needed)
+    reached = _reached(source, values, value.shape, count, needed)
     if not reached.any():
         raise BatchError(
             f"{source.name!r} has no element in batch {number}: its count, or mask, is zero "
@@ -97,12 +51,12 @@ def read(
     if not reached.all():
         if count is not None:
             # A loop that stopped early holds its count too, and there is nothing to count.
-            count = crop(np.where(_with_ndim(reached, count.ndim), count, 0.0), reached)[0]
-        value, reached = crop(hold(value, reached), reached)
+            count = np.where(_with_ndim(reached, count.ndim), count, 0.0)
+        value, reached, count, needed = _cropped(hold(value, reached), reached, count, needed)
     if count is not None:
         value = _without_empty(source, value, reached, count, number, pooling)
     _check_finite(source, value, number)
-    return Reading(value, reached, count)
+    return Reading(value, reached, count, needed)
 
 
 def _check_shape(
@@ -122,8 +76,26 @@ def _check_shape(
         )
 
 
-def _count(source: Source, count: Array, shape: tuple[int, ...], number: int) -> Array:
+def _needed(source: Source, values: Sequence[Any], shape: tuple[int, ...]) -> Mask | None:
+    """The steps at which a statistic was needed, with all time axes; None if that is all."""
+    if source.need is None:
+        return None
+    steps = shape[: source.depth]
+    need = np.asarray(values[source.need], bool)
+    return np.broadcast_to(_with_ndim(need, len(steps)), steps)
+
+
+def _count(
+    source: Source,
+    values: Sequence[Any],
+    shape: tuple[int, ...],
+    number: int,
+    needed: Mask | None,
+) -> Array | None:
     """Give the count the number of axes of the statistic, whose last ones are its own."""
+    if source.count is None:
+        return None
+    count = np.asarray(values[source.count], np.float64)
     depth, n_axes = source.depth, len(shape)
     own = count.shape[depth:]
     fits = len(own) <= n_axes - depth and all(
@@ -135,6 +107,8 @@ def _count(source: Source, count: Array, shape: tuple[int, ...], number: int) ->
             f"to {shape[depth:]}."
         )
     count = count.reshape(shape[:depth] + (1,) * (n_axes - depth - len(own)) + own)
+    if needed is not None:
+        count = np.where(_with_ndim(needed, count.ndim), count, 0.0)
     if not np.isfinite(count).all() or (count < 0).any():
         raise BatchError(
             f"the count of {source.name!r} in batch {number} is negative or not finite. If it was "
@@ -144,7 +118,11 @@ def _count(source: Source, count: Array, shape: tuple[int, ...], number: int) ->
 
 
 def _reached(
-    source: Source, values: Sequence[Any], shape: tuple[int, ...], count: Array | None
+    source: Source,
+    values: Sequence[Any],
+    shape: tuple[int, ...],
+    count: Array | None,
+    needed: Mask | None,
 ) -> Mask:
     """Which steps of the statistic there were in a batch."""
     shape = shape[: source.depth]
@@ -155,7 +133,18 @@ def _reached(
             reached &= steps.reshape(steps.shape + (1,) * (len(shape) - axis - 1))
     if count is not None:
         reached &= (count > 0).reshape(*shape, -1).any(axis=-1)
-    return reached
+    return reached if needed is None else reached & needed
+
+
+def _cropped(
+    value: Array, reached: Mask, count: Array | None, needed: Mask | None
+) -> tuple[Array, Mask, Array | None, Mask | None]:
+    """Drop the steps behind the last one that was reached, or that was not needed."""
+    ends = reached if needed is None else reached | ~needed
+    value, ends = crop(value, ends)
+    kept = up_to(ends.shape)
+    count = None if count is None else count[kept]
+    return value, reached[kept], count, None if needed is None else needed[kept]
 
 
 def _without_empty(

@@ -24,9 +24,12 @@ def clip_variances(
 ) -> None:
     """Make 0 of what rounding made negative in batch `number`; refuse the rest.
 
-    `variances` has the name of the variance for that of each mean.
+    `variances` has the name of the variance for that of each mean. A pair that was not needed has
+    no readings.
     """
     for mean, variance in variances.items():
+        if mean not in readings:
+            continue
         reading = readings[variance]
         if reading.value.min(initial=0) < 0:
             eps = np.finfo(reading.value.dtype).eps

@@ -11,10 +11,13 @@ from __future__ import annotations
 from functools import cached_property
 
 from bnrewrite.graph.engine import Apply, OpFromGraph, Scan, Variable, inner_graph
+from bnrewrite.graph.native import is_batch_norm, written_out
 
 
 class OpBoundary:
     """The boundary of an `OpFromGraph`: inputs and outputs belong together one by one.
+
+    Or of an op that stands for a graph (`native`).
 
     Attributes
     ----------
@@ -30,7 +33,8 @@ class OpBoundary:
 
     def __init__(self, node: Apply) -> None:
         self.node = node
-        self.inner_inputs, self.inner_outputs = inner_graph(node)
+        inside = written_out(node) if is_batch_norm(node.op) else inner_graph(node)
+        self.inner_inputs, self.inner_outputs = inside
         self.always_inside: list[Variable] = []
         self.always_outside: list[Variable] = []
 
@@ -103,6 +107,8 @@ class LoopBoundary(OpBoundary):
 
 def boundary_of(node: Apply) -> OpBoundary | None:
     """The boundary of a node with an inner graph that can be rebuilt; None for other nodes."""
+    if is_batch_norm(node.op):
+        return OpBoundary(node)
     if getattr(node.op, "fgraph", None) is None:
         return None
     if is_loop(node):

@@ -6,7 +6,8 @@ run, and what lies downstream of the old one would be computed twice; `rebuild` 
 impossible by building from inputs to outputs.
 
 A value on its way out gets a leading time axis from each loop. What else is to be known of it takes
-the same way: the number of elements behind it, and the number of steps that loops took.
+the same way: the number of elements behind it, the number of steps that loops took, and whether it
+was needed, where it is in a branch.
 
 Sharp edges
 -----------
@@ -24,12 +25,14 @@ from collections.abc import Sequence
 from dataclasses import replace as changed
 
 from bnrewrite.graph.boundaries import is_loop, is_while_loop
+from bnrewrite.graph.branches import needs_of
 from bnrewrite.graph.engine import Apply, Variable, without_test_values
 from bnrewrite.graph.exported import Export, Exported
 from bnrewrite.graph.hold import hold_last_step
 from bnrewrite.graph.inputs import checked_outputs
 from bnrewrite.graph.invariance import Dependencies, Dependency, outside_of
 from bnrewrite.graph.loops import Loop
+from bnrewrite.graph.needs import Need, answers, wherever
 from bnrewrite.graph.rebuild import Memo, clone_node, rebuild_in_order
 from bnrewrite.graph.scope import Scope
 from bnrewrite.graph.statistics import Path, Statistic, loops_of, place
@@ -38,6 +41,7 @@ from bnrewrite.graph.survey import survey
 _Exports = dict[Statistic, Export]
 # What the number of steps of loops that hold statistics depends on, in the old graph.
 _Lengths = dict[Path, Dependencies]
+_Needs = dict[Statistic, Need]
 
 
 def export_statistics(outputs: Variable | Sequence[Variable]) -> Exported:
@@ -80,7 +84,7 @@ def export_statistics(outputs: Variable | Sequence[Variable]) -> Exported:
 @without_test_values
 def export(scope: Scope) -> Exported:
     """`export_statistics` of the outputs of a survey."""
-    exports, _ = _export(scope, {})
+    exports, _ = _export(scope, {}, needs_of(scope))
     return Exported({s: exports[s] for s in scope.all_statistics()}, _variances(scope))
 
 
@@ -94,7 +98,7 @@ def _variances(scope: Scope) -> dict[Statistic, Statistic]:
     return variances
 
 
-def _export(scope: Scope, memo: Memo) -> tuple[_Exports, _Lengths]:
+def _export(scope: Scope, memo: Memo, needs: _Needs) -> tuple[_Exports, _Lengths]:
     """Rebuild the graph of `scope` into `memo`; return what it holds, as variables of it."""
     exports: _Exports = {}
     lengths: _Lengths = {}
@@ -104,40 +108,54 @@ def _export(scope: Scope, memo: Memo) -> tuple[_Exports, _Lengths]:
             return clone_node(node, inputs)
         inside = scope.scopes[node]
         export_from = _export_from_loop if is_loop(node) else _export_from_op
-        new_outputs, inner_exports, inner_lengths = export_from(inside, inputs, scope.needed)
+        new_outputs, inner_exports, inner_lengths = export_from(inside, inputs, scope.needed, needs)
         exports.update(inner_exports)
         lengths.update(inner_lengths)
         return new_outputs
 
     rebuild_in_order(scope.order, memo, rebuild_node, scope.scopes)
-    exports.update({s: Export(memo.get(v, v)) for v, s in scope.statistics.items()})
+    for variable, s in scope.statistics.items():
+        exports[s] = Export(memo.get(variable, variable), need=needs.get(s, True))
     for node in scope.marks:
         for count in node.inputs[len(node.outputs) :]:
             for statistic in (scope.statistics[v] for v in node.outputs if v in scope.statistics):
                 exports[statistic] = changed(exports[statistic], count=memo.get(count, count))
-    return exports, lengths
+    return _answered(exports, scope.path, memo), lengths
+
+
+def _answered(exports: _Exports, path: Path, memo: Memo) -> _Exports:
+    """Compute whether statistics were needed, as far as conditions in the graph at `path` say."""
+    known = answers(len(path), lambda v: memo.get(v, v))
+    answered = {s: changed(e, need=known(e.need)) for s, e in exports.items()}
+    if path:
+        return answered
+    at_all = wherever(1)
+    return {
+        s: changed(e, entered=known(at_all(exports[s].need)) if s.depth else e.need)
+        for s, e in answered.items()
+    }
 
 
 def _export_from_op(
-    inside: Scope, inputs: list[Variable], needed: set[Variable]
+    inside: Scope, inputs: list[Variable], needed: set[Variable], needs: _Needs
 ) -> tuple[Memo, _Exports, _Lengths]:
     """Put what is inside an `OpFromGraph` in its place."""
     node, boundary = inside.path[-1], inside.boundary
     assert boundary is not None
     memo = dict(zip(boundary.inner_inputs, inputs, strict=True))
-    exports, lengths = _export(inside, memo)
+    exports, lengths = _export(inside, memo, needs)
     inner = zip(node.outputs, boundary.inner_outputs, strict=False)
     new_outputs = {v: memo.get(w, w) for v, w in inner if v in needed}
     return new_outputs, exports, _lengths_outside(lengths, inside)
 
 
 def _export_from_loop(
-    inside: Scope, inputs: list[Variable], needed: set[Variable]
+    inside: Scope, inputs: list[Variable], needed: set[Variable], needs: _Needs
 ) -> tuple[Memo, _Exports, _Lengths]:
     """Build a loop anew so that it returns what its body holds."""
     node = inside.path[-1]
     memo: Memo = {}
-    inner_exports, inner_lengths = _export(inside, memo)
+    inner_exports, inner_lengths = _export(inside, memo, needs)
     lengths = _lengths_outside(inner_lengths, inside)
     loop = Loop(node, inputs, needed, inside.needed)
     loop.replace_inside(memo)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bnrewrite.graph.engine import Variable
+from bnrewrite.graph.needs import Need, renamed, variables_in
 from bnrewrite.graph.statistics import Statistic
 
 
@@ -26,21 +27,30 @@ class Export:
     taken : tuple of Variable or None
         For each of these loops, outermost first, how many steps it took, if it may stop early: one
         number for each step of the loops around it. From there on the value repeats its last step.
+    need : Need
+        Whether it was needed, if it is in a branch. In the end True or a variable, with as many of
+        these axes as it takes, the outermost first.
+    entered : Need
+        Whether any step might have needed it. In the end True or a scalar.
     """
 
     value: Variable
     count: Variable | None = None
     taken: tuple[Variable | None, ...] = ()
+    need: Need = True
+    entered: Need = True
 
     def variables(self) -> list[Variable]:
         """All of these."""
-        return [v for v in (self.value, self.count, *self.taken) if v is not None]
+        known = [v for v in (self.value, self.count, *self.taken) if v is not None]
+        return [*known, *variables_in(self.need), *variables_in(self.entered)]
 
     def mapped(self, function: Callable[[Variable], Variable]) -> Export:
         """The same of what `function` makes of each variable."""
         count = None if self.count is None else function(self.count)
         taken = (None if v is None else function(v) for v in self.taken)
-        return Export(function(self.value), count, tuple(taken))
+        need = renamed(function)(self.need)
+        return Export(function(self.value), count, tuple(taken), need)
 
 
 class Exported(dict[Statistic, Variable]):

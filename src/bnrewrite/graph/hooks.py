@@ -52,11 +52,13 @@ from bnrewrite.graph.marks import (
     Mark,
     StatisticDerivative,
     derivative,
+    has_inside,
     has_marks,
     is_tagged,
     label_of,
     tags_to_marks,
 )
+from bnrewrite.graph.native import is_batch_norm
 from bnrewrite.graph.rebuild import topological_order
 from bnrewrite.graph.statistics import Path, place
 
@@ -107,12 +109,12 @@ def _refuse_marked_inputs(inputs: Sequence[Variable], order: Sequence[Apply], wh
 
 
 def _known_as_derivative(l_op: Callable[..., list[Variable]]) -> Callable[..., list[Variable]]:
-    """The gradient `l_op` of an op, known as one if there are marks in its graph."""
+    """The gradient `l_op` of an op, known as one if there are statistics in its graph."""
 
     @functools.wraps(l_op)
     def known(self: Any, *args: Any) -> list[Variable]:
         gradients = l_op(self, *args)
-        if not has_marks(self):
+        if not (has_marks(self) or has_inside(self, is_batch_norm)):
             return gradients
         return [derivative(g, str(self.name)) for g in gradients]
 

@@ -79,10 +79,11 @@ def _behind(dependency: Dependency) -> list[Dependency]:
         return []
     if (boundary := boundary_of(node)) is not None:
         return _behind_boundary(dependency, boundary)
-    return _behind_value(variable) if axis is None else _behind_length(variable, axis)
+    return behind_value(variable) if axis is None else behind_length(variable, axis)
 
 
-def _behind_value(variable: Variable) -> list[Dependency]:
+def behind_value(variable: Variable) -> list[Dependency]:
+    """What the value of a variable that a node computes comes from."""
     op, inputs = variable.owner.op, variable.owner.inputs
     if isinstance(op, Shape_i):
         return [Dependency(inputs[0], op.i)]
@@ -95,8 +96,11 @@ def _behind_value(variable: Variable) -> list[Dependency]:
     return [Dependency(v) for v in inputs]
 
 
-def _behind_length(variable: Variable, axis: int) -> list[Dependency]:
-    """What a length comes from: quickly for the ops that most bodies are made of."""
+def behind_length(variable: Variable, axis: int) -> list[Dependency]:
+    """What the length of a variable that a node computes comes from.
+
+    Quickly for the ops that most bodies are made of.
+    """
     node = variable.owner
     op, first = node.op, node.inputs[0]
     if isinstance(op, Elemwise):

@@ -23,7 +23,7 @@ Sharp edges
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from bnrewrite.graph.engine import Apply, DisconnectedType, NullType, Op, Variable
@@ -130,9 +130,14 @@ def label_of(variable: Variable) -> str:
 
 def has_marks(op: Any) -> bool:
     """Whether there is a mark, or a derivative of one, in the graph inside `op`, at any depth."""
+    return has_inside(op, lambda inner: isinstance(inner, Mark | StatisticDerivative))
+
+
+def has_inside(op: Any, found: Callable[[Any], bool]) -> bool:
+    """Whether there is an op that `found` looks for in the graph inside `op`, at any depth."""
     fgraph = getattr(op, "fgraph", None)
     nodes = () if fgraph is None else fgraph.apply_nodes
-    return any(isinstance(n.op, Mark | StatisticDerivative) or has_marks(n.op) for n in nodes)
+    return any(found(n.op) or has_inside(n.op, found) for n in nodes)
 
 
 def tags_to_marks(

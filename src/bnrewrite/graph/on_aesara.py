@@ -29,16 +29,23 @@ from aesara.graph.null_type import NullType as NullType
 from aesara.graph.op import Op as _Op
 from aesara.graph.op import compute_test_value
 from aesara.graph.rewriting.basic import GraphRewriter as GraphRewriter
+from aesara.ifelse import IfElse as IfElse
+from aesara.ifelse import ifelse as ifelse
 from aesara.raise_op import CheckAndRaise as CheckAndRaise
 from aesara.scan.op import Scan as Scan
 from aesara.scan.utils import ScanArgs as ScanArgs
+from aesara.tensor.basic import Join as Join
+from aesara.tensor.basic import MakeVector as MakeVector
 from aesara.tensor.elemwise import CAReduce as CAReduce
 from aesara.tensor.elemwise import DimShuffle as DimShuffle
 from aesara.tensor.elemwise import Elemwise as Elemwise
 from aesara.tensor.random.type import RandomType as RandomType
+from aesara.tensor.shape import Reshape as Reshape
 from aesara.tensor.shape import Shape as Shape
 from aesara.tensor.shape import Shape_i as Shape_i
+from aesara.tensor.subtensor import IncSubtensor as IncSubtensor
 from aesara.tensor.subtensor import Subtensor as Subtensor
+from aesara.tensor.subtensor import indices_from_subtensor as indices_from_subtensor
 from aesara.tensor.type import TensorType as TensorType
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])

@@ -16,6 +16,8 @@ from pytensor.compile.mode import Mode as Mode
 from pytensor.compile.mode import get_mode as get_mode
 from pytensor.compile.mode import optdb as optdb
 from pytensor.compile.sharedvalue import SharedVariable as SharedVariable
+from pytensor.conditional import IfElse as IfElse
+from pytensor.conditional import ifelse as ifelse
 from pytensor.gradient import DisconnectedType as DisconnectedType
 from pytensor.graph.basic import Apply as Apply
 from pytensor.graph.basic import Constant as Constant
@@ -32,13 +34,18 @@ from pytensor.link.basic import JITLinker
 from pytensor.raise_op import CheckAndRaise as CheckAndRaise
 from pytensor.scan.op import Scan as Scan
 from pytensor.scan.utils import ScanArgs as ScanArgs
+from pytensor.tensor.basic import Join as Join
+from pytensor.tensor.basic import MakeVector as MakeVector
 from pytensor.tensor.elemwise import CAReduce as CAReduce
 from pytensor.tensor.elemwise import DimShuffle as DimShuffle
 from pytensor.tensor.elemwise import Elemwise as Elemwise
 from pytensor.tensor.random.type import RandomType as RandomType
+from pytensor.tensor.shape import Reshape as Reshape
 from pytensor.tensor.shape import Shape as Shape
 from pytensor.tensor.shape import Shape_i as Shape_i
+from pytensor.tensor.subtensor import IncSubtensor as IncSubtensor
 from pytensor.tensor.subtensor import Subtensor as Subtensor
+from pytensor.tensor.subtensor import indices_from_subtensor as indices_from_subtensor
 from pytensor.tensor.type import TensorType as TensorType
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])

@@ -24,15 +24,16 @@ from collections.abc import Iterable, Sequence
 from bnrewrite.graph.boundaries import boundary_of
 from bnrewrite.graph.engine import Apply, Constant, Variable
 from bnrewrite.graph.hooks import check_marks_were_kept
-from bnrewrite.graph.marks import Mark, StatisticDerivative, has_marks, is_tagged, label_of
+from bnrewrite.graph.labels import checked_label
+from bnrewrite.graph.marks import Mark, is_tagged
 from bnrewrite.graph.names import Numbering
+from bnrewrite.graph.native import N_OUTPUTS, is_batch_norm
 from bnrewrite.graph.nearby import marks_nearby
 from bnrewrite.graph.rebuild import topological_order
+from bnrewrite.graph.refusals import check_closed, check_op
 from bnrewrite.graph.scope import Scope
-from bnrewrite.graph.statistics import Path, Statistic, name_of, place
-
-# An op by its name, as importing its deprecated module warns.
-_SAME_NOISE = "mrg_uniform"
+from bnrewrite.graph.statistics import Statistic, name_of, place
+from bnrewrite.graph.unmarked import hint_of_unmarked
 
 
 def survey(outputs: Sequence[Variable]) -> Scope:
@@ -61,6 +62,7 @@ def survey(outputs: Sequence[Variable]) -> Scope:
             "variances of the batch while building it, and use what `mark_statistic(x)` returns, "
             "or set `x.tag.bn_statistic = True`, on variables that the outputs are computed from."
             + marks_nearby(outputs)
+            + hint_of_unmarked(outputs)
         )
     return scope
 
@@ -83,41 +85,16 @@ def _demand(scope: Scope, variables: Iterable[Variable]) -> list[Variable]:
         node = variable.owner
         if node is None:
             inputs.append(variable)
-        elif getattr(node.op, "fgraph", None) is not None:
+        elif getattr(node.op, "fgraph", None) is not None or is_batch_norm(node.op):
             todo.extend(reversed(_demand_inside(scope, variable, node)))
         else:
             todo.extend(reversed(node.inputs))
             if isinstance(node.op, Mark):
                 scope.needed.update(node.outputs)  # they are estimated together
                 scope.marks.append(node)
-            elif (
-                isinstance(node.op, StatisticDerivative)
-                or type(node.op).__name__ == _SAME_NOISE
-                or has_marks(getattr(node.op, "core_op", None))
-            ):
-                _refuse(node, scope.path)
+            else:
+                check_op(node.op, scope.path)
     return inputs
-
-
-def _refuse(node: Apply, path: Path) -> None:
-    if isinstance(node.op, StatisticDerivative):
-        raise ValueError(
-            f"{'/'.join([*map(name_of, path), *node.op.labels])!r}: the outputs need a derivative "
-            "of the training graph, through statistics of the batch. Leave derivatives out of the "
-            "outputs, and take derivatives of the inference graph."
-        )
-    if type(node.op).__name__ != _SAME_NOISE:
-        op = getattr(node.op, "core_op", node.op)
-        where = "/".join([*map(name_of, path), str(getattr(op, "name", None) or type(op).__name__)])
-        raise ValueError(
-            f"{where!r} is inside an op of type {type(node.op).__name__}, where its statistics "
-            "can't be reached: only `Scan` and `OpFromGraph` are opened. If a loop was vectorized, "
-            "vectorize the inference graph instead."
-        )
-    raise ValueError(
-        f"{place(path)} draws noise from an MRG_RandomStream, which every batch of an estimate "
-        "would draw alike. Use `aesara.tensor.random.RandomStream` instead."
-    )
 
 
 def _demand_inside(scope: Scope, output: Variable, node: Apply) -> list[Variable]:
@@ -125,13 +102,18 @@ def _demand_inside(scope: Scope, output: Variable, node: Apply) -> list[Variable
     inside = scope.scopes.get(node)
     if inside is None:
         if (boundary := boundary_of(node)) is None:
-            if has_marks(node.op):
-                _refuse(node, scope.path)
+            check_closed(node.op, node.op, scope.path)
             return list(node.inputs)
         inside = scope.scopes[node] = Scope((*scope.path, node), boundary)
         check_marks_were_kept(node.op, inside.path)
     boundary = inside.boundary
     assert boundary is not None
+    if is_batch_norm(node.op) and output.index >= N_OUTPUTS:
+        raise ValueError(
+            f"{place(inside.path)!r}: the outputs need a running average that "
+            "`batch_normalization_train` returns. It is one of training, and population statistics "
+            "stand in for it. Leave the running averages out of the outputs."
+        )
     wanted = [*boundary.always_inside, *boundary.inside(output)]
     inside.outputs.extend(v for v in wanted if v not in inside.outputs)
     inputs = [v for v in _demand(inside, wanted) if not isinstance(v, Constant)]
@@ -153,7 +135,7 @@ def _name_statistics(scope: Scope, prefix: str, numbering: Numbering) -> None:
     """List the statistics of `scope` and of those inside, each with a name of its own."""
     scope.order = topological_order(scope.outputs, (), scope.needed)
     place = scope.path, scope.order
-    labels = {v: _checked_label(v, scope.path) for v in _marked(scope)}
+    labels = {v: checked_label(v, scope.path) for v in _marked(scope)}
     names = numbering.names(labels, lambda v: prefix + labels[v], *place)
     scope.statistics = {v: Statistic(scope.path, v, labels[v], names[v]) for v in labels}
     nodes = [node for node in scope.order if node in scope.scopes]
@@ -177,19 +159,3 @@ def _tagged(scope: Scope) -> list[Variable]:
     readers = [node.inputs for node in scope.order if not isinstance(node.op, Mark)]
     read = set(scope.outputs).union(*readers)
     return [v for v in scope.tagged if v in read]
-
-
-def _checked_label(variable: Variable, path: Path) -> str:
-    label = label_of(variable)
-    where = "/".join([*map(name_of, path), label])
-    if path and variable.owner is None:
-        raise ValueError(
-            f"the mark on {where!r} is on an input of the body of a loop, which all loops share. "
-            "Mark the variable where it is computed, or a copy of it (`mark_statistic(x.copy())`)."
-        )
-    if not str(getattr(variable.type, "dtype", "")).startswith("float"):
-        raise TypeError(
-            f"the statistic {where!r} is of type {variable.type}; only floating-point tensors can "
-            "be averaged. Mark a variable cast to floating point."
-        )
-    return label

@@ -21,6 +21,7 @@ from bnrewrite.population.counts import MinCount
 from bnrewrite.population.ragged import Mask
 from bnrewrite.population.tallies import Pooling, Tallies
 from bnrewrite.population.tally import Tally
+from bnrewrite.population.values import enough
 
 
 def caution_few(
@@ -33,7 +34,7 @@ def caution_few(
     """Warn of variances among `values` that rest on fewer than two elements, or are 0."""
     found: list[str] = []
     for mean, variance in tallies.variances.items():
-        used = tallies.enough(variance, pooling, min_coverage, min_count)
+        used = enough(tallies, variance, pooling, min_coverage, min_count)
         few = used & _is_few(tallies.by_name[variance], pooling)
         zero = used & ~few & _is_zero(values[variance], tallies.by_name[mean])
         where = "in some batch" if pooling != "moments" else "in all batches together"

@@ -3,6 +3,10 @@
 Padding a sum of arrays with its last step is padding each of them, so the mean of padded arrays can
 be streamed, though nobody knows the longest in advance. What is kept is small: the sum of held
 values, which changes only when an array ends before the longest or has steps without weight.
+
+An array may say of steps that it is not there at all (a batch that did not take a branch). There it
+is neither counted nor held, and what is padded is that too: if its last step is not there, later
+ones are not.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnrewrite.population.moments import Moments
-from bnrewrite.population.ragged import Array, common_lengths, pad_edge, pad_zero, up_to
+from bnrewrite.population.ragged import Array, Mask, common_lengths, pad_edge, pad_zero, up_to
 
 
 class PaddedMoments(Moments):
@@ -30,8 +34,8 @@ class PaddedMoments(Moments):
         As for `Moments`. Each array that is added has weights of 0 and 1.
     held : ndarray
         The sum of the held values.
-    n : int
-        How many arrays were added.
+    n : ndarray or int
+        How many arrays were added; for each step, if not all were there at all steps.
     """
 
     def __init__(
@@ -41,11 +45,11 @@ class PaddedMoments(Moments):
         mean: Array,
         deviations: Array,
         held: Array,
-        n: int,
+        n: NDArray[Any] | int,
     ) -> None:
         super().__init__(n_time_axes, weight, mean, deviations)
         self.held: Array = np.array(held, dtype=np.float64)
-        self.n = n
+        self.n = np.array(n)
 
     @classmethod
     def empty(cls, n_time_axes: int, weight: Array, values: Array) -> PaddedMoments:
@@ -53,15 +57,22 @@ class PaddedMoments(Moments):
         zeros = np.zeros(values.shape)
         return cls(n_time_axes, np.zeros(weight.shape), zeros, zeros, zeros, 0)
 
-    def add(self, weight: Array, mean: Array, deviations: Array | None = None) -> None:
-        """Count an array once."""
+    def add(
+        self,
+        weight: Array,
+        mean: Array,
+        deviations: Array | None = None,
+        there: NDArray[Any] | None = None,
+    ) -> None:
+        """Count an array once, or only the steps that are `there`, of shape (*steps, 1, ..., 1)."""
         lengths = self.grow(mean)
+        n = np.array(1) if there is None else pad_edge(there.astype(np.int64), lengths)
         if mean.shape[: self.n_time_axes] != lengths or not weight.all():
-            is_held = pad_zero(weight, lengths) == 0
+            is_held = (pad_zero(weight, lengths) == 0) & (n > 0)
             held = self.held.copy()
             np.add(held, pad_edge(mean, lengths), out=held, where=is_held)
             self.held = held
-        self.n += 1
+        self.n = self.n + n
         super().add(weight, mean, deviations)
 
     def merge(self, other: Moments) -> None:
@@ -69,13 +80,17 @@ class PaddedMoments(Moments):
         assert isinstance(other, PaddedMoments)
         lengths = self.grow(other.held)
         self.held = self.held + other._continued(lengths)
-        self.n += other.n
+        self.n = self.n + other._n_up_to(lengths)
         super().add(other.weight, other.mean, other.deviations)
 
     def grow(self, values: Array) -> tuple[int, ...]:
         """Continue what is held, too."""
-        self.held = self._continued(common_lengths(self.held, values, self.n_time_axes))
+        lengths = common_lengths(self.held, values, self.n_time_axes)
+        self.n, self.held = self._n_up_to(lengths), self._continued(lengths)
         return super().grow(values)
+
+    def _n_up_to(self, lengths: tuple[int, ...]) -> NDArray[Any]:
+        return pad_edge(self.n, lengths) if self.n.ndim else self.n
 
     def _continued(self, lengths: tuple[int, ...]) -> Array:
         """What is held up to `lengths`: behind the end of all arrays, their whole sum."""
@@ -88,17 +103,22 @@ class PaddedMoments(Moments):
 
     @property
     def padded_mean(self) -> Array:
-        """The mean of the edge-padded arrays."""
-        return np.asarray(self.mean * (self.weight / self.n) + self.held / self.n)
+        """The mean of the edge-padded arrays; 0 where there was none."""
+        n = np.maximum(self.n, 1)
+        return np.asarray(self.mean * (self.weight / n) + self.held / n)
+
+    def is_there(self) -> Mask:
+        """At which steps there was an array, or a held one."""
+        steps = self.held.shape[: self.n_time_axes]
+        n = self.n.reshape(self.n.shape[: self.n_time_axes])
+        return np.broadcast_to(n > 0, steps)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """What `from_arrays` needs."""
-        return {**super().to_arrays(), "held": self.held, "n": np.array(self.n)}
+        return {**super().to_arrays(), "held": self.held, "n": self.n}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> PaddedMoments:
         """The moments that these arrays were taken from."""
-        weight, mean, deviations, held = (
-            arrays[key] for key in ("weight", "mean", "deviations", "held")
-        )
-        return cls(int(arrays["n_time_axes"]), weight, mean, deviations, held, int(arrays["n"]))
+        sums = (arrays[key] for key in ("weight", "mean", "deviations", "held", "n"))
+        return cls(int(arrays["n_time_axes"]), *sums)

@@ -17,6 +17,7 @@ from bnrewrite.population.counts import MinCount
 from bnrewrite.population.options import checked_min_count, checked_min_coverage
 from bnrewrite.population.ragged import Array
 from bnrewrite.population.tallies import Pooling, Tallies
+from bnrewrite.population.values import values_of
 
 
 class PooledValues(Mapping[str, NDArray[Any]]):
@@ -45,7 +46,7 @@ class PooledValues(Mapping[str, NDArray[Any]]):
         self._tallies = tallies
         self.pooling, self.min_coverage = pooling, checked_min_coverage(min_coverage)
         self.min_count = tallies.min_count if min_count is None else checked_min_count(min_count)
-        self._values = tallies.values(pooling, self.min_coverage, self.min_count)
+        self._values = values_of(tallies, pooling, self.min_coverage, self.min_count)
         for value in self._values.values():
             value.flags.writeable = False
 

@@ -12,21 +12,21 @@ time:
 
 Sharp edge: where a batch has no element for some units of a step but has for others, its value
 can't be repeated in the place of what is missing. Then "edge" can't be read any more, and says so.
+
+A batch that did not take the branch of a statistic has no reading of it, or none at some steps. It
+is not counted there under any pooling, and is not repeated. A statistic that no batch had has no
+value, and that is an error when values are read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from copy import copy
-from typing import Any, Literal, TypeVar, get_args
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Literal, TypeVar, get_args
 
 from bnrewrite.cautions import shown
-from bnrewrite.population.counts import IN_TOTAL, MinCount, least_count
+from bnrewrite.population.counts import MinCount
 from bnrewrite.population.elements import Elements
-from bnrewrite.population.ragged import Array, Mask, hold
 from bnrewrite.population.tally import Reading, Tally
 
 Pooling = Literal["edge", "reached", "moments"]
@@ -101,13 +101,18 @@ class Tallies:
         vars(self).update(vars(after))  # in one go: no interrupt comes in between
 
     def _add(self, readings: Mapping[str, Reading]) -> None:
-        if not self.by_name:
-            self.by_name = {name: Tally.empty(reading) for name, reading in readings.items()}
+        for name, reading in readings.items():
+            if name not in self.by_name:
+                self.by_name[name] = Tally.empty(reading)
         enough = {name: reading.enough(self.min_count) for name, reading in readings.items()}
         for mean, variance in self.variances.items():
-            before = self.by_name[mean].moments, self.by_name[variance].moments
-            is_whole = enough[mean] is readings[mean]
-            self.elements[mean].add(readings[mean], readings[variance], *before, is_whole=is_whole)
+            if mean in readings:
+                before = self.by_name[mean].moments, self.by_name[variance].moments
+                is_whole, pair = (
+                    enough[mean] is readings[mean],
+                    (readings[mean], readings[variance]),
+                )
+                self.elements[mean].add(*pair, *before, is_whole=is_whole)
         for name, reading in readings.items():
             self.by_name[name].add(reading, enough[name])
             if enough[name].has_gaps():
@@ -130,14 +135,22 @@ class Tallies:
             raise ValueError("these populations can't be merged:\n  " + "\n  ".join(problems))
         merged = copy(self)
         for mean, variance in self.variances.items():
-            mine = self.by_name[mean].moments, self.by_name[variance].moments
-            theirs = other.by_name[mean].moments, other.by_name[variance].moments
-            merged.elements[mean] = self.elements[mean].merged(other.elements[mean], mine, theirs)
-        for name, tally in merged.by_name.items():
-            tally.merge(other.by_name[name])
+            merged.elements[mean] = self._merged_elements(other, mean, variance)
+        for name, tally in other.by_name.items():
+            if name in merged.by_name:
+                merged.by_name[name].merge(tally)
+            else:
+                merged.by_name[name] = _forked(tally)
         merged.n_batches += other.n_batches
         merged.readable &= other.readable
         return merged
+
+    def _merged_elements(self, other: Tallies, mean: str, variance: str) -> Elements:
+        if mean not in self.by_name or mean not in other.by_name:
+            return _forked((other if mean in other.by_name else self).elements[mean])
+        mine = self.by_name[mean].moments, self.by_name[variance].moments
+        theirs = other.by_name[mean].moments, other.by_name[variance].moments
+        return self.elements[mean].merged(other.elements[mean], mine, theirs)
 
     def differences(self, other: Tallies) -> Iterable[str]:
         """What keeps the sums of two from being added; nothing if they can be."""
@@ -151,51 +164,6 @@ class Tallies:
             yield "means and variances belong together in different ways"
         if self.min_count != other.min_count:
             yield f"kept with another min_count: {self.min_count!r} and {other.min_count!r}"
-
-    def values(
-        self, pooling: Pooling, min_coverage: int, min_count: MinCount
-    ) -> dict[str, NDArray[Any]]:
-        """The value of each statistic under a pooling, in its dtype."""
-        self.check(pooling, min_count)
-        enough = {n: self.enough(n, pooling, min_coverage, min_count) for n in self.dtypes}
-        pooled = self._pooled(pooling)
-        held = {name: np.asarray(hold(pooled[name], enough[name])) for name in self.dtypes}
-        return {name: held[name].astype(dtype) for name, dtype in self.dtypes.items()}
-
-    def _pooled(self, pooling: Pooling) -> dict[str, Array]:
-        if pooling == "edge":
-            return {name: tally.moments.padded_mean for name, tally in self.by_name.items()}
-        values = {name: tally.moments.mean for name, tally in self.by_name.items()}
-        if pooling == "moments":
-            for mean, variance in self.variances.items():
-                batches = self.by_name[mean].moments, self.by_name[variance].moments
-                values[mean], values[variance] = self.elements[mean].pooled(*batches)
-        return values
-
-    def enough(self, name: str, pooling: Pooling, min_coverage: int, min_count: MinCount) -> Mask:
-        """The steps with enough batches and elements; the others hold the last of them."""
-        tally = self.by_name[name]
-        batches = tally.batches(pooling).min(axis=-1)
-        if batches.max() < max(1, min_coverage):
-            how = "all its" if min_count in ("auto", 0) else f"at least {min_count}"
-            raise ValueError(
-                f"no step of {name!r} was reached, with {how} elements, by at least "
-                f"{max(1, min_coverage)} of the batches: {batches.max():.0f} is the most. Estimate "
-                "from more, or lower `min_coverage` or `min_count`."
-            )
-        # Edge-padded batches have a value for each step, even where a mask left nothing.
-        enough = np.asarray(
-            batches >= (min_coverage if pooling == "edge" else max(1, min_coverage))
-        )
-        if pooling == "moments" and tally.counts is not None:
-            counts = tally.counts.per_step(tally.counts.total).min(axis=-1)
-            enough &= counts >= least_count(counts, min_count, IN_TOTAL)
-            if not enough.any():
-                raise ValueError(
-                    f"no step of {name!r} has {min_count} elements in all batches together: "
-                    f"{counts.max():.0f} is the most. Estimate from more, or lower `min_count`."
-                )
-        return enough
 
 
 def _forked(sums: _Sums) -> _Sums:

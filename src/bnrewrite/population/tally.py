@@ -36,29 +36,32 @@ class Reading:
         With axes (T_1, ..., T_depth).
     count : ndarray or None
         The number of elements behind it, if known: with time axes, and broadcast against `value`.
+    needed : ndarray of bool or None
+        With axes (T_1, ..., T_depth): the steps at which the batch took the branch that the
+        statistic is in, if it is in one. At others it was not reached, and is not held.
     """
 
     value: Array
     reached: Mask
     count: Array | None
+    needed: Mask | None = None
 
     @property
     def weight(self) -> Array:
         """1 where the batch has a value, 0 where it holds one."""
         if self.count is not None:
             return (self.count > 0).astype(np.float64)
-        return self.per_step().astype(np.float64)
+        return self.per_step(self.reached).astype(np.float64)
 
-    def per_step(self) -> Mask:
-        """`reached`, with axes of size 1 for the statistic's own."""
-        ndim = self.value.ndim - self.reached.ndim
-        return self.reached.reshape(self.reached.shape + (1,) * ndim)
+    def per_step(self, mask: Mask) -> Mask:
+        """A mask of steps, with axes of size 1 for the statistic's own."""
+        return mask.reshape(mask.shape + (1,) * (self.value.ndim - mask.ndim))
 
     def has_gaps(self) -> bool:
         """Whether some units of a step have no element, and others have."""
         if self.count is None or self.count.size == self.reached.size:
             return False
-        return bool(((self.count == 0) & self.per_step()).any())
+        return bool(((self.count == 0) & self.per_step(self.reached)).any())
 
     def enough(self, min_count: MinCount) -> Reading:
         """The same, reaching only steps with enough elements; where none has, it reaches none."""
@@ -69,8 +72,8 @@ class Reading:
         if (reached == self.reached).all():
             return self
         value = hold(self.value, reached) if reached.any() else self.value
-        held = Reading(value, reached, self.count)
-        held.count = np.where(held.per_step(), self.count, 0.0)
+        held = Reading(value, reached, self.count, self.needed)
+        held.count = np.where(held.per_step(reached), self.count, 0.0)
         return held
 
 
@@ -101,7 +104,9 @@ class Tally:
         """Count a batch once, at the steps that `enough` of it reaches."""
         if enough.reached.any():
             # One cast: NumPy is slow to add one dtype to another.
-            self.moments.add(enough.weight, enough.value.astype(np.float64, copy=False))
+            value = enough.value.astype(np.float64, copy=False)
+            there = None if reading.needed is None else reading.per_step(reading.needed)
+            self.moments.add(enough.weight, value, there=there)
         else:
             self.moments.grow(reading.value)
         if reading.count is not None:

@@ -1,0 +1,44 @@
+"""Refusals: what can't be in a graph that is surveyed, said before anything is built.
+
+Each names the path of loops to it, the cause and the way out.
+"""
+
+from __future__ import annotations
+
+from bnrewrite.graph.engine import Op
+from bnrewrite.graph.marks import StatisticDerivative, has_marks
+from bnrewrite.graph.native import is_batch_norm_derivative
+from bnrewrite.graph.statistics import Path, name_of, place
+
+# An op by its name, as importing its deprecated module warns.
+_SAME_NOISE = "mrg_uniform"
+
+
+def check_op(op: Op, path: Path) -> None:
+    """Refuse an op without a graph inside that can't be in an inference graph."""
+    if isinstance(op, StatisticDerivative) or is_batch_norm_derivative(op):
+        labels = op.labels if isinstance(op, StatisticDerivative) else [type(op).__name__]
+        raise ValueError(
+            f"{'/'.join([*map(name_of, path), *labels])!r}: the outputs need a derivative of the "
+            "training graph, through statistics of the batch. Leave derivatives out of the "
+            "outputs, and take derivatives of the inference graph."
+        )
+    if type(op).__name__ == _SAME_NOISE:
+        raise ValueError(
+            f"{place(path)} draws noise from an MRG_RandomStream, which every batch of an estimate "
+            "would draw alike. Use `aesara.tensor.random.RandomStream` instead."
+        )
+    if hasattr(op, "core_op"):
+        check_closed(op, op.core_op, path)
+
+
+def check_closed(op: Op, inside: Op, path: Path) -> None:
+    """Refuse an op with marks in the graph of the op `inside`, where they can't be reached."""
+    if has_marks(inside):
+        name = str(getattr(inside, "name", None) or type(inside).__name__)
+        raise ValueError(
+            f"{'/'.join([*map(name_of, path), name])!r} is inside an op of type "
+            f"{type(op).__name__}, where its statistics can't be reached: only `Scan` and "
+            "`OpFromGraph` are opened. If a loop was vectorized, vectorize the inference graph "
+            "instead."
+        )
