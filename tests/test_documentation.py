@@ -51,5 +51,6 @@ def test_every_public_function_has_an_example_that_runs() -> None:
         "Population",
         "ShardError",
         "Statistic",
+        "UnmarkedStatistic",
         "estimate_population",
     ]

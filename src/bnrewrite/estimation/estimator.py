@@ -73,7 +73,8 @@ def estimate_population(
     ValueError
         If there are no batches, a batch lacks an input or has an unknown one, a loop took no step,
         the shape of a statistic differs between batches other than in time, a statistic is not
-        finite, or the batches do not have what `pooling` or `min_coverage` need.
+        finite, no batch took the branch (`ifelse`) that one is in, or the batches do not have what
+        `pooling` or `min_coverage` need.
     RuntimeError
         If anything else goes wrong with a batch; the cause is chained.
     """
