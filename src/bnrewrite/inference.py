@@ -121,7 +121,8 @@ class InferenceGraph(Estimates):
     Raises
     ------
     ValueError
-        If no statistic is found, one can't be replaced, or `inputs` do not cover the graph.
+        If no statistic is found, one can't be replaced, `inputs` do not cover the graph, or the
+        outputs read a shared variable whose default update is computed from batch statistics.
     TypeError
         If an input or output is not a variable, or a statistic not a floating-point tensor.
     RuntimeError

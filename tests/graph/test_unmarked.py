@@ -514,7 +514,7 @@ def test_warning_lists_names_and_places_and_the_way_out() -> None:
     mean = h.mean(axis=0)
     mean.name = "h_mean"
     with pytest.warns(UnmarkedStatistic, match=r"\['h_mean \(sum over axes \(0,\) of h\)'\]"):
-        get_inference_graph([h], bn(h) - mean, [[np.ones((2, 2))]])
+        get_inference_graph([h], bn(h) - mean, [[np.arange(4.0).reshape(2, 2)]])
 
 
 def test_error_without_any_mark_lists_what_looks_like_statistics() -> None:

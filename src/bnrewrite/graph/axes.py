@@ -5,7 +5,8 @@ axis of what it reads an axis comes; and what is added or multiplied has the sam
 be told apart this way are different kinds: time from examples, examples from units. Slices of an
 axis are of its kind. An axis into which others were flattened is of all of their kinds.
 
-Two kinds are known by what they are for. A loop goes over steps, and parameters have no examples.
+Two kinds are known by what they are for. A loop that carries a state goes over steps, not examples;
+and parameters have no examples.
 
 Sharp edge: where an op does not say from where a length comes, a new kind begins. So two axes may
 be of one kind and not be known to be; not the other way round.
@@ -17,7 +18,7 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import NamedTuple
 
-from bnrewrite.graph.axis_sources import made_of, n_axes, same_axes
+from bnrewrite.graph.axis_sources import n_axes, sources
 from bnrewrite.graph.boundaries import OpBoundary, boundary_of
 from bnrewrite.graph.engine import Apply, Constant, SharedVariable, Variable
 from bnrewrite.graph.rebuild import topological_order
@@ -42,10 +43,13 @@ class Axes:
     ----------
     nodes : list of (Path, Apply)
         All nodes, at any depth.
+    boundaries : dict of Apply to OpBoundary
+        Those of nodes with a graph inside.
     """
 
     def __init__(self, outputs: Iterable[Variable]) -> None:
         self.nodes: list[tuple[Path, Apply]] = []
+        self.boundaries: dict[Apply, OpBoundary] = {}
         self._same: dict[Axis, Axis] = {}
         self._parts: dict[Axis, list[Axis]] = {}
         self._steps: list[Axis] = []
@@ -66,7 +70,7 @@ class Axes:
         return frozenset(chain.from_iterable(self.of(path, variable)))
 
     def steps(self) -> Kinds:
-        """The kinds of the axes that loops go over."""
+        """The kinds of the axes that loops with a state go over."""
         return frozenset(chain.from_iterable(map(self._kinds, self._steps)))
 
     def parameters(self) -> Kinds:
@@ -113,8 +117,9 @@ class Axes:
                 if isinstance(variable, SharedVariable | Constant):
                     axes = (Axis(path, variable, i) for i in range(n_axes(variable)))
                     self._parameters.update(dict.fromkeys(axes))
-            boundary = boundary_of(node)
+            boundary = self.boundaries.get(node) or boundary_of(node)
             if boundary is not None:
+                self.boundaries[node] = boundary
                 self._through_boundary(boundary, path)
                 continue
             for output in node.outputs:
@@ -135,16 +140,17 @@ class Axes:
                 self._unite(Axis(inside, inner, i), Axis(path, outer, i + n_steps))
         for axis in over:
             self._unite(axis, over[0])
-        self._steps += over[:1]
+        states = ((v, s) for v in boundary.inner_inputs for s in boundary.behind(v)[1:])
+        if any(n_axes(state) > n_axes(v) for v, state in states):  # and not a random stream
+            self._steps += over[:1]
 
     def _connect(self, axis: Axis) -> None:
         """Say from where the axis of an output of a node comes."""
         path, output, number = axis
-        same = same_axes(output, number)
-        sources = made_of(output, number) if same is None else same
-        axes = [Axis(path, v, i) for v, i in sources if i is not None]
-        if same is not None or len(axes) == 1:
-            for other in axes:
-                self._unite(axis, other)
-        elif axes:
-            self._parts.setdefault(self._root(axis), []).extend(axes)
+        same, parts = (
+            [Axis(path, v, i) for v, i in axes if i is not None] for axes in sources(output, number)
+        )
+        for other in same:
+            self._unite(axis, other)
+        if parts:
+            self._parts.setdefault(self._root(axis), []).extend(parts)

@@ -30,14 +30,29 @@ from bnrewrite.graph.invariance import Dependency, behind_length, behind_value
 # Of a vector of lengths: that of an axis, a number, or a variable with one; None if not known.
 _Length: TypeAlias = Variable | Dependency | int | None
 
+# Ops that repeat a value along axes of a shape that they are given.
+_REPEATING = ("Alloc", "BroadcastTo")
+
 
 def n_axes(variable: Variable) -> int:
     """The number of axes; 0 for what is no tensor."""
     return getattr(variable.type, "ndim", 0)
 
 
-def same_axes(output: Variable, axis: int) -> list[Dependency] | None:
-    """The axes that one of what a node computes is of one kind with; None if it can't say."""
+def sources(output: Variable, axis: int) -> tuple[list[Dependency], list[Dependency]]:
+    """The axes that one of what a node computes is of one kind with, and those it is made of."""
+    same = _same(output, axis)
+    if same is not None:
+        return same, []
+    made_of = _made_of(output, axis)
+    same = made_of if len(made_of) == 1 else []
+    if type(output.owner.op).__name__ in _REPEATING:
+        same = same + _aligned(output.owner.inputs[0], axis - n_axes(output))
+    return same, [] if same else made_of
+
+
+def _same(output: Variable, axis: int) -> list[Dependency] | None:
+    """The axes of one kind by what the op does; None if that does not say it."""
     node, op = output.owner, output.owner.op
     if isinstance(op, Elemwise):
         return [Dependency(v, axis) for v in node.inputs if v.type.shape[axis] != 1]
@@ -53,7 +68,7 @@ def same_axes(output: Variable, axis: int) -> list[Dependency] | None:
     return None
 
 
-def made_of(output: Variable, axis: int) -> list[Dependency]:
+def _made_of(output: Variable, axis: int) -> list[Dependency]:
     """The axes whose lengths make up that of an axis of what a node computes."""
     if isinstance(output.owner.op, Reshape):
         return _reshaped(output, axis)
@@ -69,7 +84,12 @@ def _written(output: Variable, axis: int) -> list[Dependency]:
     value, op = output.owner.inputs[1], output.owner.op
     picked = {a for a, place in enumerate(op.idx_list) if not isinstance(place, slice)}
     kept = [a for a in range(n_axes(output)) if a not in picked]
-    own = kept.index(axis) - len(kept) + n_axes(value) if axis in kept else -1
+    return _aligned(value, kept.index(axis) - len(kept)) if axis in kept else []
+
+
+def _aligned(value: Variable, axis: int) -> list[Dependency]:
+    """The axis of a value that is broadcast along others, counted from the last."""
+    own = n_axes(value) + axis
     return [Dependency(value, own)] if own >= 0 and value.type.shape[own] != 1 else []
 
 

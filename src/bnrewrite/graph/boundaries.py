@@ -47,8 +47,8 @@ class OpBoundary:
         return variable in self._index
 
     def inside(self, output: Variable) -> list[Variable]:
-        """What the inner graph returns for an output of the node."""
-        return [self.inner_outputs[output.index]]
+        """What the inner graph returns for an output of the node; running averages are left out."""
+        return list(self.inner_outputs[output.index : output.index + 1])
 
     def outside(self, output: Variable) -> list[Variable]:
         """What an output of the node is computed from, besides what is inside."""

@@ -27,6 +27,7 @@ from bnrewrite.graph.rebuild import Memo, clone_node, rebuild_in_order, without_
 from bnrewrite.graph.scope import Scope
 from bnrewrite.graph.statistics import Statistic
 from bnrewrite.graph.survey import survey
+from bnrewrite.graph.updates import check_updates
 
 
 def replace_statistics(
@@ -54,7 +55,8 @@ def replace_statistics(
     Raises
     ------
     ValueError
-        If a statistic has no value, or a value no statistic.
+        If a statistic has no value, or a value no statistic; or if the outputs read a shared
+        variable whose default update is computed from batch statistics.
     TypeError
         If an output or a value is no variable, or a value has another number of axes or another
         dtype than its statistic.
@@ -79,7 +81,9 @@ def replace(
 ) -> list[Variable]:
     """`replace_statistics` of `outputs`, of which `scope` is the survey."""
     _check_values(scope, values)
-    return _replace(scope, outputs, dict(values), {})
+    replaced = _replace(scope, outputs, dict(values), {})
+    check_updates(outputs, replaced)
+    return replaced
 
 
 def _check_values(scope: Scope, values: Mapping[Statistic, Variable]) -> None:

@@ -79,8 +79,8 @@ def described(node: Apply) -> str:
 def batch_kinds(axes: Axes) -> list[Kinds]:
     """The kinds of axes that marked statistics are taken over: the sets that they have in common.
 
-    Axes that loops go over are those of steps, and those of parameters have no examples. Both are
-    left out, unless nothing is left.
+    Axes of steps are none of examples, and those of parameters neither. Both are left out, unless
+    nothing is left.
     """
     statistics = values_of_marks(axes)
     statistics += [(path, v) for path, node in axes.nodes for v in node.outputs if is_tagged(v)]

@@ -34,7 +34,6 @@ from typing import NamedTuple
 
 from bnrewrite.cautions import UnmarkedStatistic, caution
 from bnrewrite.graph.axes import Axes, Kinds
-from bnrewrite.graph.boundaries import boundary_of
 from bnrewrite.graph.engine import Apply, CAReduce, DimShuffle, Elemwise, Op, Variable
 from bnrewrite.graph.marks import is_marked
 from bnrewrite.graph.statistics import Path, name_of
@@ -106,7 +105,7 @@ class Search:
             self._find(path, variable, name or "what is marked elsewhere")
         elif node is None:
             return self._outside(role, path, variable, name)
-        elif (boundary := boundary_of(node)) is not None:
+        elif (boundary := self._axes.boundaries.get(node)) is not None:
             inside = [(role, (*path, node), v, name) for v in boundary.inside(variable)]
             return inside + [(role, path, v, name) for v in boundary.outside(variable)]
         elif role is Role.SHARED and self._sums_examples(path, node):
@@ -117,7 +116,7 @@ class Search:
         return []
 
     def _outside(self, role: Role, path: Path, variable: Variable, name: str) -> list[_Look]:
-        boundary = boundary_of(path[-1]) if path else None
+        boundary = self._axes.boundaries[path[-1]] if path else None
         if boundary is None or not boundary.is_input(variable):
             return []
         return [(role, path[:-1], outer, name) for outer in boundary.behind(variable)]
