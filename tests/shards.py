@@ -47,8 +47,9 @@ def dies_first(folder: str, times: int, lengths: Sequence[int]) -> Iterator[tupl
         yield batch
 
 
-def waits_for(path: str, lengths: Sequence[int]) -> Iterator[tuple[np.ndarray]]:
-    """Wait until there is a file, and give the batches of `noise_free_batches`."""
-    while not Path(path).exists():
+def waits_for(folder: str, lengths: Sequence[int]) -> Iterator[tuple[np.ndarray]]:
+    """Say in a file that this waits for another; then give those of `noise_free_batches`."""
+    (Path(folder) / "waiting").touch()
+    while not (Path(folder) / "go on").exists():
         time.sleep(0.01)
     yield from noise_free_batches(lengths)

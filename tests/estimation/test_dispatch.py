@@ -217,7 +217,8 @@ class ClosedExecutor(InlineExecutor):
 
 @pytest.mark.parametrize("n", [0, 1, 5])
 def test_executor_that_takes_no_more_leaves_what_was_done(graph: InferenceGraph, n: int) -> None:
-    with pytest.raises(ShardError, match=r"executor can't be used any more") as caught:
+    message = rf"1 shards failed(?s:.*)shard {n}: RuntimeError: cannot schedule new(?s:.*)not begun"
+    with pytest.raises(ShardError, match=message) as caught:
         graph.estimate_shards(SHARDS, ClosedExecutor(n))
     assert "after shutdown" in str(caught.value.__cause__)
     assert caught.value.again == SHARDS[n:]
@@ -239,6 +240,31 @@ def test_function_that_makes_executors_makes_another(graph: InferenceGraph) -> N
 
     assert_equal(graph.estimate_shards(SHARDS, make), in_order(graph, SHARDS))
     assert len(made) == 3
+
+
+def test_function_that_makes_executors_that_take_nothing_is_not_called_for_ever(
+    graph: InferenceGraph,
+) -> None:
+    made = []
+
+    def make() -> Executor:
+        made.append(ClosedExecutor(3 if not made else 0))
+        return made[-1]
+
+    with pytest.raises(ShardError, match=r"executor can't be used any more") as caught:
+        graph.estimate_shards(SHARDS, make)
+    assert len(made) == 2
+    assert caught.value.again == SHARDS[3:]
+
+
+def test_function_that_can_make_no_other_executor_leaves_what_was_done(
+    graph: InferenceGraph,
+) -> None:
+    makes = iter([ClosedExecutor(3)])
+    with pytest.raises(ShardError, match=r"not begun: the executor can't be used") as caught:
+        graph.estimate_shards(SHARDS, lambda: next(makes))
+    assert caught.value.population is not None
+    assert_equal(caught.value.population, in_order(graph, SHARDS[:3]))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent as on Unix")
@@ -276,7 +302,7 @@ def test_interrupt_at_any_moment_counts_each_shard_once(graph: InferenceGraph) -
     alone = [graph.estimate(shard()) for shard in shards]
     states = set()
     files = ("estimation/dispatch.py", "estimation/in_order.py", "estimation/crew.py")
-    for error in interruptions(lambda: estimate_late(graph, shards), *files, stride=29):
+    for error in interruptions(lambda: estimate_late(graph, shards), *files, stride=53):
         if not isinstance(error, EstimateInterrupted):
             assert error is None or type(error) is KeyboardInterrupt
             continue

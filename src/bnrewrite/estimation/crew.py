@@ -6,7 +6,7 @@ then to workers that say they do not have it. A `concurrent.futures.Executor` pr
 
 A process pool whose worker died is of no use any more, and all shards that were with it are lost.
 If it was made by a function that makes executors, another is made for the next shard; if not, that
-is the end, as `BrokenExecutor`.
+is the end, and its error is raised.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Crew:
 
     def _begin(self, executor: Executor) -> None:
         """Work with `executor` from now on."""
-        self._executor = executor
+        self._executor, self._has_taken_any = executor, False
         if isinstance(executor, ThreadPoolExecutor):
             raise TypeError(
                 "a compiled function can't be shared by threads: give estimate_shards an executor "
@@ -73,6 +73,7 @@ class Crew:
         except Exception as error:
             self._replace(self._executor, error)
             return self.send(task, with_estimator=with_estimator)
+        self._has_taken_any = True
         self._to_carry -= carry and not with_estimator
         self._in_flight[future] = _Sent(task, self._executor)
         return None
@@ -81,8 +82,8 @@ class Crew:
         """Make another in the place of a broken one, if that was not done yet."""
         if executor is not self._executor:
             return
-        if self._make is None:
-            raise BrokenExecutor(f"{type(error).__name__}: {error}") from error
+        if self._make is None or not self._has_taken_any:
+            raise error
         executor.shutdown(wait=False)
         self._begin(self._make())
 

@@ -69,7 +69,11 @@ class Dispatch:
     def _send(self, number: int, *, with_estimator: bool = False) -> None:
         shard, attempt = self._shards[number], secrets.token_hex(8)
         task = self._task._replace(shard=shard, number=number, attempt=attempt)
-        self._crew.send(task, with_estimator=with_estimator)
+        try:
+            self._crew.send(task, with_estimator=with_estimator)
+        except Exception as error:
+            self.results.fail(number, error)
+            raise
 
     def _settle(self, number: int, outcome: Outcome) -> None:
         if isinstance(outcome, Unknown):

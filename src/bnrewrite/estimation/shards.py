@@ -10,7 +10,7 @@ are left to be run again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, Executor
+from concurrent.futures import Executor
 from functools import partial
 
 from tqdm import tqdm
@@ -121,7 +121,7 @@ def _run(dispatch: Dispatch, pooling: Pooling, tell: Callable[[int], object]) ->
     except KeyboardInterrupt as interrupt:
         dispatch.stop()
         raise _interrupted(dispatch, pooling) from interrupt
-    except BrokenExecutor as error:
+    except Exception as error:
         dispatch.stop(error)
         raise _failed(dispatch, pooling) from error
     except BaseException:

@@ -156,7 +156,7 @@ class Tallies:
         """What keeps the sums of two from being added; nothing if they can be."""
         for name in sorted({*self.dtypes} ^ {*other.dtypes}):
             yield f"only in one: {name}"
-        for name in filter(other.by_name.__contains__, self.by_name):
+        for name in [name for name in self.by_name if name in other.by_name]:
             mine, theirs = self.by_name[name].shape(), other.by_name[name].shape()
             if mine != theirs:
                 yield f"of different shape: {name} is {mine} and {theirs}"
