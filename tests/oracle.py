@@ -84,10 +84,13 @@ def run(
 
 
 def average(results: Sequence[Result]) -> Named:
-    """Return the population: the mean over batches, each repeating its last step if too short."""
+    """Return the population: the mean over batches, each repeating its last step if too short.
+
+    A batch that did not take the branch of a statistic does not count for it.
+    """
     population = {}
-    for key, depth in results[0].depths.items():
-        values = [result.statistics[key] for result in results]
+    for key, depth in depths(results).items():
+        values = [result.statistics[key] for result in results if key in result.statistics]
         mean = np.mean(pad(values, depth, "edge"), axis=0, dtype="float64")
         population[key] = mean.astype(values[0].dtype)
     return population
@@ -96,10 +99,16 @@ def average(results: Sequence[Result]) -> Named:
 def coverage(results: Sequence[Result]) -> Named:
     """Return how many batches reached each step."""
     covered = {}
-    for key, depth in results[0].depths.items():
-        reached = [np.ones(result.statistics[key].shape[:depth], int) for result in results]
+    for key, depth in depths(results).items():
+        taken = [result.statistics[key] for result in results if key in result.statistics]
+        reached = [np.ones(values.shape[:depth], int) for values in taken]
         covered[key] = np.sum(pad(reached, depth, "constant"), axis=0)
     return covered
+
+
+def depths(results: Sequence[Result]) -> dict[str, int]:
+    """Return the number of time axes of each statistic that any batch had."""
+    return {key: depth for result in results for key, depth in result.depths.items()}
 
 
 def pad(arrays: Sequence[Array], depth: int, mode: str) -> list[Array]:
@@ -231,9 +240,9 @@ def feeding(statistics: Statistics, x: Array) -> list[Array]:
 
 
 def branches(statistics: Statistics, x: Array, choose: Array) -> list[Array]:
-    even = normalize(statistics, affine(x), "even")
-    odd = normalize(statistics, np.tanh(affine(x, U)), "odd")
-    return [even if choose % 2 == 0 else odd]
+    if choose % 2 == 0:
+        return [normalize(statistics, affine(x), "even")]
+    return [normalize(statistics, np.tanh(affine(x, U)), "odd")]
 
 
 def masked(statistics: Statistics, x: Array, mask: Array) -> list[Array]:

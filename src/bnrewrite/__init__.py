@@ -36,6 +36,7 @@ from bnrewrite.cautions import FewElements as FewElements
 from bnrewrite.cautions import Indistinguishable as Indistinguishable
 from bnrewrite.cautions import LostTags as LostTags
 from bnrewrite.cautions import NotChecked as NotChecked
+from bnrewrite.cautions import OtherOrigin as OtherOrigin
 from bnrewrite.cautions import UnmarkedStatistic as UnmarkedStatistic
 from bnrewrite.estimation.estimate import estimate_population as estimate_population
 from bnrewrite.estimation.shards import ShardError as ShardError
@@ -62,6 +63,7 @@ __all__ = [
     "InferenceGraph",
     "LostTags",
     "NotChecked",
+    "OtherOrigin",
     "Population",
     "ShardError",
     "Statistic",

@@ -31,6 +31,10 @@ class NotChecked(UserWarning):
     """Something of an inference graph could not be verified."""
 
 
+class OtherOrigin(UserWarning):
+    """It can't be checked whether a population is one of this graph."""
+
+
 class FewElements(UserWarning):
     """A variance rests on fewer than two elements, or is 0."""
 

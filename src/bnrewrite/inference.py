@@ -1,19 +1,15 @@
 """From a training graph to its inference graph: the passes in a row.
 
 Each pass is told where it is done; here they meet. `InferenceGraph` holds what lasts between them:
-the survey of the training graph and the outputs, on top of the estimates (`Estimates`).
+the survey of the training graph and the outputs, on top of the estimates and checks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cached_property
 from typing import Any
 
-from bnrewrite.cautions import NotChecked, caution
-from bnrewrite.estimation.batches import Batch, Extra, in_order
-from bnrewrite.estimation.estimates import Estimates
-from bnrewrite.estimation.turns import in_turn
+from bnrewrite.estimation.batches import Batch, Extra
 from bnrewrite.graph.choice import Only, choose, restrict
 from bnrewrite.graph.engine import Variable
 from bnrewrite.graph.export import export
@@ -24,12 +20,7 @@ from bnrewrite.graph.unmarked import warn_of_unmarked
 from bnrewrite.population.counts import MinCount
 from bnrewrite.population.population import Population
 from bnrewrite.population.tallies import Pooling
-from bnrewrite.report.batch_axes import as_values
-from bnrewrite.report.comparison import Comparison
-from bnrewrite.report.gap import Gap, gap_of
-from bnrewrite.report.structure import verify_structure
-from bnrewrite.report.verification import Verification, structure_alone
-from bnrewrite.report.verify import verify_batch
+from bnrewrite.report.checked import Checked
 
 
 def get_inference_graph(
@@ -88,7 +79,7 @@ def get_inference_graph(
     return graph.outputs
 
 
-class InferenceGraph(Estimates):
+class InferenceGraph(Checked):
     """The inference graph of a training graph, with population statistics that can be changed.
 
     A function compiled from `outputs` computes with the latest population statistics, whatever
@@ -164,79 +155,5 @@ class InferenceGraph(Estimates):
         restrict(self._scope, chosen)
         super().__init__(inputs, export(self._scope), mode)
         outputs = replace(self._scope, self._batch_outputs, self._stored.values)
-        self.outputs: Variable | list[Variable] = outputs[0] if is_single else outputs
+        self.outputs = outputs[0] if is_single else outputs
         warn_of_unmarked(self._batch_outputs)
-
-    @cached_property
-    def _comparison(self) -> Comparison:
-        return Comparison(self._inputs, self._batch_outputs, self._output_list(), self._mode)
-
-    def _output_list(self) -> list[Variable]:
-        return [self.outputs] if isinstance(self.outputs, Variable) else self.outputs
-
-    @in_turn
-    def verify(
-        self, batch: Batch | None = None, batch_axes: Any = None, *, extra: Extra = "raise"
-    ) -> Verification:
-        """Check that an example's outputs do not depend on the rest of its batch.
-
-        Without a batch, the graph is searched: no batch statistic may be left, and the outputs must
-        depend on the population statistics. With one, the outputs of its examples are compared with
-        those in other batches that are made of them: with other examples beside them, alone, in
-        another order, and with more steps than any batch of the estimate had.
-
-        Parameters
-        ----------
-        batch : batch, optional
-            Of two examples or more that are not the same.
-        batch_axes : dict or tuple, optional
-            In the form of a batch, the axis of the examples for each input, None where there is
-            none. By default it is found from the graph, as the axis that the marked statistics
-            reduce, or else the one whose size all inputs have once.
-        extra : {"raise", "ignore"}
-            As for `estimate`.
-
-        Returns
-        -------
-        Verification
-            What was checked of each output, and what was not, and why. It prints as a table, and is
-            true if all was checked.
-
-        Raises
-        ------
-        RuntimeError
-            If the graph is not one of inference, does not run, or has no population yet.
-        ValueError
-            If the batch does not allow the check, or there is no output to check.
-
-        Warns
-        -----
-        NotChecked
-            If there is a batch, and anything could not be checked with it.
-        """
-        outputs = self._output_list()
-        values_of, left = self._stored.variables, self.batch_statistics
-        verify_structure(self._scope, self._batch_outputs, outputs, values_of, left)
-        comparison = self._comparison
-        if batch is None:
-            return structure_alone(comparison.labels, "there was no batch to compute.")
-        if left:
-            reason = f"these were left on purpose: {[s.name for s in left]}."
-            caution(f"examples depend on their batch: {reason}", NotChecked)
-            return structure_alone(comparison.labels, reason)
-        values = as_values(self._inputs, in_order(batch, self._inputs, "the batch", extra))
-        axes = None if batch_axes is None else in_order(batch_axes, self._inputs, "batch_axes")
-        longest, lengths_of = self._stored.lengths(), self._estimator.lengths
-        return verify_batch(self._scope, comparison, values, axes, longest, lengths_of)
-
-    @in_turn
-    def gap(self, batch: Batch, *, extra: Extra = "raise") -> Gap:
-        """How far the outputs with population statistics are from those with `batch`'s own.
-
-        Returns
-        -------
-        Gap
-            It prints as a table. For each output: the root mean square of the training graph's,
-            that of the difference, their quotient, and the greatest difference.
-        """
-        return gap_of(self._comparison, in_order(batch, self._inputs, "the batch", extra))

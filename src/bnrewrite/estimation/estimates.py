@@ -21,6 +21,7 @@ from bnrewrite.estimation.shards import Shard, estimate_shards
 from bnrewrite.estimation.stopped import keeping
 from bnrewrite.estimation.stored import StoredPopulation
 from bnrewrite.estimation.turns import Turns, in_turn
+from bnrewrite.graph.choice import Only, choose
 from bnrewrite.graph.engine import Variable
 from bnrewrite.graph.exported import Exported
 from bnrewrite.graph.statistics import Statistic
@@ -42,7 +43,7 @@ class Estimates:
 
     def __init__(self, inputs: Sequence[Variable], exported: Exported, mode: Any) -> None:
         self._inputs, self._exported, self._mode = list(inputs), exported, mode
-        self._stored = StoredPopulation(exported, exported.variance_of.values())
+        self._stored = StoredPopulation(exported)
         self.statistics: tuple[Statistic, ...] = tuple(exported)
         self._turns = Turns()
 
@@ -163,7 +164,7 @@ class Estimates:
         return population
 
     @in_turn
-    def assign(self, population: Mapping[str, ArrayLike]) -> None:
+    def assign(self, population: Mapping[str, ArrayLike], *, only: Only = None) -> None:
         """Use other population statistics from now on, all of them or none.
 
         Parameters
@@ -171,13 +172,22 @@ class Estimates:
         population : Population, or mapping of str to array
             A value for each name in `statistics`, with axes (T_1, ..., T_depth, *axes of the
             statistic). Any T_i will do; past the end the last step is repeated.
+        only : str, iterable of str, or callable, optional
+            Which of `statistics` get new values, as for `InferenceGraph`; the others keep theirs.
 
         Raises
         ------
         ValueError
-            If anything is missing, unexpected, of the wrong shape, not finite (in the dtype of the
-            statistic, too), complex, masked, or a variance and negative. All is listed.
+            If anything is missing, unexpected, of another graph, of the wrong shape, not finite (in
+            the dtype of the statistic, too), complex, masked, or a variance and negative. All is
+            listed.
         TypeError
             If `population` is no mapping.
+
+        Warns
+        -----
+        OtherOrigin
+            If it can't be checked whether a population is one of this graph.
         """
-        self._stored.assign(population)
+        chosen = None if only is None else choose(self.statistics, only)
+        self._stored.assign(population, chosen)

@@ -31,7 +31,9 @@ from bnrewrite.graph.engine import (
     shared,
 )
 from bnrewrite.graph.exported import Exported
+from bnrewrite.graph.fingerprints import MADE_BY
 from bnrewrite.population.counts import MinCount
+from bnrewrite.population.origin import Origin
 from bnrewrite.population.population import Population
 from bnrewrite.population.resume import resumed
 from bnrewrite.population.tallies import Pooling, Tallies
@@ -49,6 +51,7 @@ class Estimator:
         self._inputs = list(inputs)
         outputs, self._sources = sources(exported)
         self._variances = {m.name: v.name for m, v in exported.variance_of.items()}
+        self._origin = Origin(MADE_BY, exported.fingerprints)
         streams = [v for v in graph_inputs(outputs) if is_random_stream(v)]
         self._streams = [(v, shared(v.get_value(), name=v.name)) for v in streams]
         self._function = function_without_updates(
@@ -84,7 +87,8 @@ class Estimator:
 
         Refuses a pooling that will not be readable.
         """
-        tallies = Tallies({s.name: s.dtype for s in self._sources}, self._variances, min_count)
+        dtypes = {s.name: s.dtype for s in self._sources}
+        tallies = Tallies(dtypes, self._variances, min_count, self._origin)
         tallies.check(pooling, min_count)
         return tallies if resume is None else resumed(tallies, resume, pooling)
 

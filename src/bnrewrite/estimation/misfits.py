@@ -1,34 +1,37 @@
 """Misfits: bring values to the types of their statistics, or say what is wrong with them.
 
 Nothing is cut, filled or rounded away on the quiet. A value must be an array of real numbers, of
-the axes of its statistic, finite in its dtype as well; and a variance is not negative.
+the axes of its statistic, finite in its dtype as well; and a variance is not negative. A population
+that was estimated for statistics of the same names in another graph does not fit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bnrewrite.cautions import shown
+from bnrewrite.cautions import OtherOrigin, caution, shown
 from bnrewrite.estimation.batches import is_masked
 from bnrewrite.graph.engine import TensorType, Variable
+from bnrewrite.graph.exported import Exported
+from bnrewrite.graph.fingerprints import MADE_BY
 from bnrewrite.graph.statistics import Statistic
+from bnrewrite.population.origin import Origin
 
 Arrays = dict[Statistic, NDArray[Any]]
 
 
-def fitted(
-    statistics: Iterable[Statistic], variances: Collection[Statistic], population: Mapping[str, Any]
-) -> Arrays:
-    """The value of each statistic in its dtype, from those by name.
+def fitted(exported: Exported, population: Mapping[str, Any], origin: Origin | None) -> Arrays:
+    """The value of each statistic in its dtype, from those by name, which have an `origin`.
 
     Raises
     ------
     ValueError
-        If anything is missing, unexpected or no value of its statistic. All of it is listed.
+        If anything is missing, unexpected, of another graph or no value of its statistic. All of it
+        is listed.
     TypeError
         If `population` is no mapping.
     """
@@ -37,9 +40,10 @@ def fitted(
             "a population is a Population, or a dict of arrays by name of the statistics, got "
             f"{shown(population)}. `Population.load` reads a file."
         )
-    by_name = {s.name: s for s in statistics}
+    by_name, variances = {s.name: s for s in exported}, set(exported.variance_of.values())
     problems = [f"missing: {name}" for name in by_name if name not in population]
     problems += [f"unexpected: {name}" for name in population if name not in by_name]
+    problems += _of_another_graph(exported, population, origin)
     arrays: Arrays = {}
     for name, statistic in by_name.items():
         if name in population:
@@ -53,6 +57,28 @@ def fitted(
             + "\n  ".join(problems)
         )
     return arrays
+
+
+def _of_another_graph(
+    exported: Exported, population: Iterable[str], origin: Origin | None
+) -> list[str]:
+    """What a population has for statistics of another graph that have the names of these."""
+    if origin is None:
+        return []
+    mine = Origin(MADE_BY, exported.fingerprints)
+    if not mine.is_comparable(origin):
+        caution(
+            "it can't be checked whether this population is one of this graph: it was estimated "
+            f"with {origin.made_by or 'an earlier release'}, and this graph is built with "
+            f"{MADE_BY}. It is used as it is; `assign(dict(population))` does so without a word.",
+            OtherOrigin,
+        )
+    names = set(population).intersection(mine.differing(origin))
+    return [
+        f"of another graph: {name} is computed in another way there; if it is meant for this one, "
+        "`assign(dict(population))`"
+        for name in sorted(names)
+    ]
 
 
 def shape_of(statistic: Statistic) -> tuple[int | None, ...]:

@@ -2,11 +2,11 @@
 
 A `Source` says where a statistic is among the arrays, `read` makes a `Reading` of it. What can't be
 averaged is refused with the number of the batch and the step: a value that is not finite, a loop
-that took no step, a shape that differs other than in time, a batch in which nothing was counted. A
-step without elements is no error; the batch just does not count there.
+that took no step, a shape that differs other than in time. A step without elements is no error; the
+batch just does not count there.
 
-A batch that did not take the branch of a statistic has no reading of it, and at steps that did not
-take it, it may be anything.
+A batch that did not take the branch of a statistic, or has no element for it as its mask is zero
+everywhere, has no reading of it. At steps that did not take the branch, it may be anything.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def read(
     """The value of a statistic in batch `number`, with the steps that there were.
 
     `expected` is the shape it had in batches before, if any, with anything for its time axes. None
-    if the batch did not take the branch that the statistic is in.
+    if the batch did not take the branch that the statistic is in, or has no element for it.
     """
     if source.entered is not None and not values[source.entered]:
         return None
@@ -44,10 +44,7 @@ def read(
     count = _count(source, values, value.shape, number, needed)
     reached = _reached(source, values, value.shape, count, needed)
     if not reached.any():
-        raise BatchError(
-            f"{source.name!r} has no element in batch {number}: its count, or mask, is zero "
-            "everywhere. Leave such batches out."
-        )
+        return None
     if not reached.all():
         if count is not None:
             # A loop that stopped early holds its count too, and there is nothing to count.

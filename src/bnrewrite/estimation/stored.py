@@ -11,7 +11,7 @@ what fails or is interrupted all the same is undone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -27,6 +27,7 @@ from bnrewrite.graph.engine import (
     shared,
     without_test_values,
 )
+from bnrewrite.graph.exported import Exported
 from bnrewrite.graph.statistics import Statistic
 from bnrewrite.population.population import Population
 
@@ -37,7 +38,7 @@ _require_estimate = CheckAndRaise(
 
 
 class StoredPopulation:
-    """A shared variable for each statistic, of which `variances` are not negative.
+    """A shared variable for each exported statistic.
 
     Attributes
     ----------
@@ -50,19 +51,21 @@ class StoredPopulation:
     """
 
     @without_test_values
-    def __init__(
-        self, statistics: Iterable[Statistic], variances: Iterable[Statistic] = ()
-    ) -> None:
-        self._variances = frozenset(variances)
-        self.variables: dict[Statistic, SharedVariable] = {s: _empty(s) for s in statistics}
+    def __init__(self, exported: Exported) -> None:
+        self._exported = exported
+        self.variables: dict[Statistic, SharedVariable] = {s: _empty(s) for s in exported}
         self.population: Population | None = None
         self._is_known = shared(np.int8(0), name="is_estimated")
         self.values: dict[Statistic, Variable] = {
             s: _require_estimate(v, self._is_known) for s, v in self.variables.items()
         }
 
-    def assign(self, population: Mapping[str, ArrayLike]) -> None:
+    def assign(
+        self, population: Mapping[str, ArrayLike], chosen: Collection[Statistic] | None = None
+    ) -> None:
         """Store the value of each statistic by its name, all of them or none.
+
+        Statistics that are not `chosen`, if any are, keep the values that they have.
 
         Raises
         ------
@@ -71,12 +74,27 @@ class StoredPopulation:
         TypeError
             If `population` is no mapping.
         """
-        converted = fitted(self.variables, self._variances, population)
+        latest = population if isinstance(population, Population) else None
+        origin = None if latest is None else latest.origin
+        if chosen is not None:
+            latest, population = None, self._with_the_rest(population, chosen)
+        converted = fitted(self._exported, population, origin)
         changes = [_setting(self.variables[s], array) for s, array in converted.items()]
         changes.append(_setting(self._is_known, np.int8(1)))
-        latest = population if isinstance(population, Population) else None
         changes.append(Change(partial(setattr, self, "population"), latest, self.population))
         commit(changes)
+
+    def _with_the_rest(
+        self, population: Mapping[str, ArrayLike], chosen: Collection[Statistic]
+    ) -> dict[str, ArrayLike]:
+        """Values for the `chosen` from a population, and those that there are for the others."""
+        rest = {s.name: v.get_value() for s, v in self.variables.items() if s not in chosen}
+        if rest and not self._is_known.get_value():
+            raise ValueError(
+                f"there are no values yet that {sorted(rest)} could keep. Estimate or assign all "
+                "statistics first."
+            )
+        return {**population, **rest}
 
     def lengths(self) -> dict[str, tuple[int, ...]]:
         """How many steps there are of each statistic, by its name."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from bnrewrite.graph.engine import Variable
+from bnrewrite.graph.fingerprints import fingerprints
 from bnrewrite.graph.needs import Need, renamed, variables_in
 from bnrewrite.graph.statistics import Statistic
 
@@ -72,3 +74,8 @@ class Exported(dict[Statistic, Variable]):
         super().__init__({statistic: export.value for statistic, export in exports.items()})
         self.exports = dict(exports)
         self.variance_of = dict(variance_of or {})
+
+    @cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """What ties a population of these statistics to their graph, by name."""
+        return fingerprints(self)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bnrewrite.cautions import shown
 from bnrewrite.population.counts import MinCount
 from bnrewrite.population.options import checked_min_count, checked_min_coverage
+from bnrewrite.population.origin import Origin
 from bnrewrite.population.ragged import Array
 from bnrewrite.population.tallies import Pooling, Tallies
 from bnrewrite.population.values import values_of
@@ -60,6 +61,10 @@ class PooledValues(Mapping[str, NDArray[Any]]):
 
     def __len__(self) -> int:
         return len(self._values)
+
+    @property
+    def origin(self) -> Origin:  # noqa: D102
+        return self._tallies.origin
 
     @property
     def n_batches(self) -> int:  # noqa: D102

@@ -56,6 +56,8 @@ class Population(PooledValues):
         the number of elements in total, and steps with fewer have the value of the last one before
         with enough. ``"auto"`` is 8, and 32 in total, or half of what there is at the fullest step
         if that is less. Cooijmans et al. have no such rule; that is ``min_count=0``.
+    origin : Origin
+        What ties it to its graph: fingerprints of the statistics, and by what they were made.
     coverage : dict of str to ndarray of int
         How many batches reached each step, with axes (T_1, ..., T_depth).
     count : dict of str to ndarray of int

@@ -27,6 +27,7 @@ from typing import Literal, TypeVar, get_args
 from bnrewrite.cautions import shown
 from bnrewrite.population.counts import MinCount
 from bnrewrite.population.elements import Elements
+from bnrewrite.population.origin import Origin
 from bnrewrite.population.tally import Reading, Tally
 
 Pooling = Literal["edge", "reached", "moments"]
@@ -46,6 +47,8 @@ class Tallies:
     min_count : int or "auto"
         How many elements a batch needs at a step to count there; see `counts`. It decides what is
         added, and can't be changed later.
+    origin : Origin
+        What graph they are of.
 
     Attributes
     ----------
@@ -60,10 +63,14 @@ class Tallies:
     """
 
     def __init__(
-        self, dtypes: Mapping[str, str], variances: Mapping[str, str], min_count: MinCount = 0
+        self,
+        dtypes: Mapping[str, str],
+        variances: Mapping[str, str],
+        min_count: MinCount = 0,
+        origin: Origin = Origin(),  # noqa: B008
     ) -> None:
         self.dtypes, self.variances = dict(dtypes), dict(variances)
-        self.min_count = min_count
+        self.min_count, self.origin = min_count, origin
         self.n_batches = 0
         self.by_name: dict[str, Tally] = {}
         self.elements = {mean: Elements() for mean in variances}
@@ -162,6 +169,8 @@ class Tallies:
                 yield f"of different shape: {name} is {mine} and {theirs}"
         if self.dtypes.keys() == other.dtypes.keys() and self.variances != other.variances:
             yield "means and variances belong together in different ways"
+        for name in self.origin.differing(other.origin):
+            yield f"of different graphs: {name} is computed in another way"
         if self.min_count != other.min_count:
             yield f"kept with another min_count: {self.min_count!r} and {other.min_count!r}"
 

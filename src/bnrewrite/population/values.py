@@ -27,8 +27,8 @@ def values_of(
     if missing := [name for name in tallies.dtypes if name not in tallies.by_name]:
         raise ValueError(
             f"none of the {tallies.n_batches} batches took the branch (`ifelse`) that {missing} "
-            "are in, which leaves them without a value. Estimate from batches that take each "
-            "branch, or leave the output out that needs them."
+            "are in, or had an element of it behind the mask, which leaves it without a value. "
+            "Estimate from batches that do, or leave the output out that needs them."
         )
     pooled = _pooled(tallies, pooling)
     values = {}
