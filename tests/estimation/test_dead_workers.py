@@ -67,6 +67,7 @@ def cluster() -> Iterator[Executor]:
 
     options: dict[str, Any] = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with LocalCluster(silence_logs=50, **options) as local, Client(local) as client:
+        client.wait_for_workers(2, timeout=120)  # or else say so: work without workers waits
         yield client.get_executor()
 
 

@@ -58,6 +58,7 @@ def dask() -> Iterator[Executor]:
 
     options: dict[str, Any] = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with LocalCluster(**options) as cluster, Client(cluster) as client:
+        client.wait_for_workers(2, timeout=120)  # or else say so: work without workers waits
         yield client.get_executor()
 
 

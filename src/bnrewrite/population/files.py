@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from bnrewrite.population.counts import MinCount
 from bnrewrite.population.elements import Elements
 from bnrewrite.population.options import checked_min_count, checked_min_coverage
+from bnrewrite.population.origin import Origin
 from bnrewrite.population.tallies import POOLINGS, Pooling, Tallies
 from bnrewrite.population.tally import Tally
 
@@ -64,6 +65,8 @@ def save(
         "dtypes": tallies.dtypes,
         "variances": tallies.variances,
         "readable": sorted(tallies.readable),
+        "made_by": tallies.origin.made_by,
+        "fingerprints": dict(tallies.origin.fingerprints),
     }
     arrays: dict[str, Any] = {**values, **_pack(tallies), _HEADER: np.array(json.dumps(header))}
     path = Path(path)
@@ -133,7 +136,8 @@ def _header(path: str | os.PathLike[str], arrays: _Arrays) -> dict[str, Any]:
 def _unpack(header: Mapping[str, Any], arrays: _Arrays) -> Tallies:
     """The sums, which are taken out of `arrays`."""
     min_count = checked_min_count(header.get("min_count_in_a_batch", 0))
-    tallies = Tallies(header["dtypes"], header["variances"], min_count)
+    origin = Origin(str(header.get("made_by", "")), dict(header.get("fingerprints", {})))
+    tallies = Tallies(header["dtypes"], header["variances"], min_count, origin)
     packed: dict[str, dict[str, _Arrays]] = {}
     for key in [key for key in arrays if "#" in key]:
         name, _, rest = key.rpartition("#")

@@ -38,6 +38,6 @@ def resumed(empty: Tallies, population: Population, pooling: Pooling) -> Tallies
             "an estimate can't go on from this population:\n  " + "\n  ".join(problems)
         )
     tallies = copy(population._tallies)
-    tallies.dtypes = empty.dtypes
+    tallies.dtypes, tallies.origin = empty.dtypes, empty.origin
     tallies.check(pooling, tallies.min_count)
     return tallies
