@@ -15,8 +15,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 import engine
 from engine import tensor as at
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
-sys.path.insert(0, str(Path(__file__).parent.parent / "examples" / "attentive_reader"))
+sys.path.append(str(Path(__file__).parent.parent / "examples"))
+sys.path.append(str(Path(__file__).parent.parent / "examples" / "attentive_reader"))
 
 import batches
 import data

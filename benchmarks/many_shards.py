@@ -1,6 +1,6 @@
 """What estimating from many shards takes: peak memory, and how often the estimator travels.
 
-    python benchmarks/shards.py
+    python benchmarks/many_shards.py
 
 Estimates the statistics of a recurrent network of 64 units over 50 steps from 100, 1,000 and 10,000
 shards of one batch each, on a process pool of two workers, and prints for each number the peak of
