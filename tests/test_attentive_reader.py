@@ -27,6 +27,9 @@ import questions
 import runs
 import train
 
+# The texts of the tests are few and alike, so that some steps hold the same word in all of them.
+pytestmark = pytest.mark.filterwarnings("ignore::bnrewrite.FewElements")
+
 EXAMPLE = Path(questions.__file__).parent
 TEXT = """http://example.org/1
 
