@@ -282,6 +282,7 @@ def at_all_depths(models: list[Model]) -> Any:
     return pytest.mark.parametrize(("model", "depth"), pairs, ids=names)
 
 
+@pytest.mark.filterwarnings("ignore::bnrewrite.UnmarkedStatistic")
 @at_all_depths(LEAKS)
 def test_model_that_leaks_is_caught(model: Model, depth: int) -> None:
     graph = model.graph(depth)
@@ -460,6 +461,7 @@ def late_loops(depth: int, first: int, x: Variable) -> Variable:
     return engine.scan(step, [at.arange(x.shape[0]), x], name=f"late{depth}")
 
 
+@pytest.mark.filterwarnings("ignore::bnrewrite.UnmarkedStatistic")
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_leak_at_steps_longer_than_the_batch_is_caught(depth: int) -> None:
     model = Model("late", bn)
@@ -476,6 +478,7 @@ def test_leak_at_steps_longer_than_the_batch_is_caught(depth: int) -> None:
                 graph.verify(batch)
 
 
+@pytest.mark.filterwarnings("ignore::bnrewrite.UnmarkedStatistic")
 @pytest.mark.parametrize("depth", [0, 1, 2])
 def test_leak_after_the_step_at_which_a_loop_stops_is_caught(depth: int) -> None:
     stop = (("stop", np.asarray(3), None),)

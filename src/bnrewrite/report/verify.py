@@ -108,7 +108,8 @@ class _Check:
         has_nan = [is_inexact(value) and bool(np.isnan(value).any()) for value in computed]
         if not any(has_nan):
             return
-        training = self._comparison.batch(*self._values)
+        with np.errstate(all="ignore"):
+            training = self._comparison.batch(*self._values)
         for value, trained, reasons in zip(computed, training, found, strict=True):
             if is_inexact(value) and reasons["rows"] is None:
                 reasons["rows"] = _nan_of(np.isnan(value), trained)
