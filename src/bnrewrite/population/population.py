@@ -170,7 +170,7 @@ class Population(Mapping[str, NDArray[Any]]):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one npz file, with the values by name, and all that `load` and `merge` need.
 
-        The file is written under another name first, so that `path` is never half a file.
+        All at once: `path` is never half a file. A link stays a link, and a mode is kept.
         """
         files.save(path, self._values, self._tallies, self.pooling, self.min_coverage)
 
@@ -185,9 +185,9 @@ class Population(Mapping[str, NDArray[Any]]):
         OSError
             If it can't be read.
         """
-        loaded = files.load(path)
-        population = cls(loaded.tallies, loaded.pooling, loaded.min_coverage)
-        files.check_values(path, loaded.values, population)
+        with files.loading(path) as loaded:
+            population = cls(loaded.tallies, loaded.pooling, loaded.min_coverage)
+            files.check_values(loaded, population)
         return population
 
     def summary(self) -> None:
