@@ -85,6 +85,10 @@ class InferenceGraph(Checked):
     A function compiled from `outputs` computes with the latest population statistics, whatever
     their number of steps. Before there are any, it raises.
 
+    Threads may share a graph: a call of `estimate`, `estimate_shards`, `assign`, `verify` or `gap`
+    waits until no other thread is in one. Functions that you compile are yours: no two threads
+    may be in one at a time, and one that runs while another thread assigns may read values of both.
+
     Parameters
     ----------
     inputs : sequence of Variable

@@ -4,6 +4,7 @@ import gc
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -205,6 +206,51 @@ def test_ctrl_c_while_workers_are_busy_holds_what_was_done(
     assert kept is not None
     assert_equal(kept, graph.estimate_shards(shards[: -len(again)], InlineExecutor()))
     assert_equal(graph.estimate_shards(again, InlineExecutor(), resume=kept), whole)
+
+
+ON_A_TERMINAL = """
+import multiprocessing, os, signal, threading, time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+import engine
+from bnrewrite import EstimateInterrupted, InferenceGraph, mark_statistic
+from engine import tensor as at
+from shards import noise_free_batches, waits_for
+
+if __name__ == "__main__":
+    folder = Path({folder!r})
+
+    def interrupt():
+        while not (folder / "waiting").exists():
+            time.sleep(0.01)
+        os.killpg(0, signal.SIGINT)
+
+    x = at.dtensor3("x")
+    graph = InferenceGraph([x], x - mark_statistic(x.mean(axis=(0, 1)), "mean"))
+    shards = [partial(noise_free_batches, [n]) for n in (1, 2, 3, 4)]
+    shards += [partial(waits_for, str(folder), [n]) for n in (5, 6)]
+    threading.Thread(target=interrupt).start()
+    context = multiprocessing.get_context("spawn")
+    try:
+        graph.estimate_shards(shards, ProcessPoolExecutor(2, mp_context=context), window=2)
+    except EstimateInterrupted as error:
+        print(error.population.n_batches + len(error.again), len(error.again) in (2, 3))
+        (folder / "go on").touch()
+        with ProcessPoolExecutor(2, mp_context=context) as pool:
+            whole = graph.estimate_shards(error.again, pool, resume=error.population)
+            once = graph.estimate_shards(shards, pool)
+        print((whole["mean"] == once["mean"]).all())
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are sent as on Unix")
+def test_ctrl_c_on_a_terminal_interrupts_workers_too_and_nothing_is_lost(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(ON_A_TERMINAL.replace("{folder!r}", repr(str(tmp_path))))
+    command = [sys.executable, str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, start_new_session=True)
+    assert done.stdout.split() == ["6", "True", "True"], done.stderr[-2000:]
 
 
 def test_pool_of_processes_for_one_shard_each_will_do(

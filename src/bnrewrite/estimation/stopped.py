@@ -102,16 +102,16 @@ def keeping(
     """
     try:
         yield
-    except KeyboardInterrupt as interrupt:
+    except (KeyboardInterrupt, Exception) as error:
         kept = population()
         n = kept.n_batches if kept else 0
-        message = f"interrupted after {n} batches, which `population` of this error holds"
-        raise EstimateInterrupted(message, kept, n + 1 if at_batch else None) from interrupt
-    except Exception as error:
-        kept = population()
-        number = (kept.n_batches if kept else 0) + 1 if at_batch else None
+        rest = f" `population` of this error holds the {n} that were done, to be resumed." * (n > 0)
+        number = n + 1 if at_batch else None
+        if isinstance(error, KeyboardInterrupt):
+            message = f"interrupted after {n} batches.{rest}"
+            raise EstimateInterrupted(message, kept, number) from error
         if isinstance(error, ValueError):
-            raise InvalidEstimate(str(error), kept, number) from error.__cause__
+            raise InvalidEstimate(f"{error}{rest}", kept, number) from error.__cause__
         if isinstance(error, RuntimeError):
-            raise FailedEstimate(str(error), kept, number) from error.__cause__
-        raise FailedEstimate(f"{type(error).__name__}: {error}", kept, number) from error
+            raise FailedEstimate(f"{error}{rest}", kept, number) from error.__cause__
+        raise FailedEstimate(f"{type(error).__name__}: {error}.{rest}", kept, number) from error

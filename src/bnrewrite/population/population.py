@@ -148,7 +148,7 @@ class Population(PooledValues):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one npz file, with the values by name, and all that `load` and `merge` need.
 
-        The file is written under another name first, so that `path` is never half a file.
+        All at once: `path` is never half a file. A link stays a link, and a mode is kept.
         """
         options = self.pooling, self.min_coverage, self.min_count
         files.save(checked_path(path), self._values, self._tallies, *options)
@@ -164,9 +164,9 @@ class Population(PooledValues):
         OSError
             If it can't be read.
         """
-        loaded = files.load(checked_path(path))
-        population = cls(loaded.tallies, loaded.pooling, loaded.min_coverage, loaded.min_count)
-        files.check_values(path, loaded.values, population)
+        with files.loading(checked_path(path)) as loaded:
+            population = cls(loaded.tallies, loaded.pooling, loaded.min_coverage, loaded.min_count)
+            files.check_values(loaded, population)
         return population
 
     def summary(self) -> None:
