@@ -38,19 +38,24 @@ if sys.version_info < (3, 12):
     from aesara.graph.null_type import NullType as NullType
     from aesara.graph.op import Op as _Op
     from aesara.graph.rewriting.basic import GraphRewriter as GraphRewriter
+    from aesara.link.c.op import COp as _COp
     from aesara.raise_op import CheckAndRaise as CheckAndRaise
     from aesara.scan.op import Scan as Scan
     from aesara.scan.utils import ScanArgs as ScanArgs
+    from aesara.tensor.basic import MakeVector as MakeVector
     from aesara.tensor.elemwise import CAReduce as CAReduce
     from aesara.tensor.elemwise import DimShuffle as DimShuffle
     from aesara.tensor.elemwise import Elemwise as Elemwise
     from aesara.tensor.random.type import RandomType as RandomType
+    from aesara.tensor.shape import Reshape as Reshape
     from aesara.tensor.shape import Shape as Shape
     from aesara.tensor.shape import Shape_i as Shape_i
     from aesara.tensor.subtensor import Subtensor as Subtensor
     from aesara.tensor.type import TensorType as TensorType
 
     NAME, TITLE = "aesara", "Aesara"
+    # Whether an array of length 1 fits any other, if its type does not say that its length is 1.
+    BROADCASTS = True
 
     class Op(_Op):  # type: ignore[misc]
         """An op, written as for PyTensor."""
@@ -98,6 +103,10 @@ if sys.version_info < (3, 12):
         """Whether `fgraph` is compiled for a backend that runs the code of our ops."""
         return True
 
+    def teach_numba(fgraph: Any, op_type: type[Op], translate: Callable[..., Any]) -> bool:
+        """Whether Numba compiles `fgraph`, and not the code of our ops."""
+        return False
+
     def _clone_with_nested_graphs(op: Any) -> Any:
         clone = copy(op)
         clone.fgraph, _ = op.fgraph.clone_get_equiv(clone_inner_graphs=True)
@@ -136,19 +145,23 @@ else:
     from pytensor.graph.traversal import ancestors as ancestors
     from pytensor.graph.traversal import graph_inputs as graph_inputs
     from pytensor.link.basic import JITLinker
+    from pytensor.link.c.op import COp as _COp
     from pytensor.raise_op import CheckAndRaise as CheckAndRaise
     from pytensor.scan.op import Scan as Scan
     from pytensor.scan.utils import ScanArgs as ScanArgs
+    from pytensor.tensor.basic import MakeVector as MakeVector
     from pytensor.tensor.elemwise import CAReduce as CAReduce
     from pytensor.tensor.elemwise import DimShuffle as DimShuffle
     from pytensor.tensor.elemwise import Elemwise as Elemwise
     from pytensor.tensor.random.type import RandomType as RandomType
+    from pytensor.tensor.shape import Reshape as Reshape
     from pytensor.tensor.shape import Shape as Shape
     from pytensor.tensor.shape import Shape_i as Shape_i
     from pytensor.tensor.subtensor import Subtensor as Subtensor
     from pytensor.tensor.type import TensorType as TensorType
 
     NAME, TITLE = "pytensor", "PyTensor"
+    BROADCASTS = False
 
     class Op(_Op):  # type: ignore[misc]
         """An op, which says what shapes it computes by `shapes_of`."""
@@ -193,9 +206,33 @@ else:
         """Whether `fgraph` is compiled for a backend that runs the code of our ops."""
         return not isinstance(get_active_mode(fgraph).linker, JITLinker)
 
+    def teach_numba(fgraph: Any, op_type: type[Op], translate: Callable[..., Any]) -> bool:
+        """Whether Numba compiles `fgraph`: a function that `translate` gives, with a key."""
+        from pytensor.link.numba.linker import NumbaLinker
+
+        if not isinstance(get_active_mode(fgraph).linker, NumbaLinker):
+            return False
+        from pytensor.link.numba.dispatch.basic import (
+            numba_funcify,
+            numba_njit,
+            register_funcify_and_cache_key,
+        )
+
+        def funcify(op: Op, node: Apply, **_: Any) -> Any:
+            function, key = translate(op, node)
+            return numba_njit(function), key
+
+        if op_type not in numba_funcify.registry:
+            register_funcify_and_cache_key(op_type)(funcify)
+        return True
+
     def install_own_hooks(mark: type[Op]) -> None:
         """Let `vectorize_graph` give a marked value further axes, and not hide the mark."""
         _vectorize_node.register(mark)(lambda op, node, *inputs: op.make_node(*inputs))
+
+
+class COp(Op, _COp):  # type: ignore[misc]
+    """An op with code in C too."""
 
 
 def function_without_updates(

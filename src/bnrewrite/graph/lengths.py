@@ -1,0 +1,146 @@
+"""Lengths: how long a variable is along an axis, without computing it.
+
+A population replaces what would have told its shape: the batch statistic. So its shape is followed
+upstream, node by node and out of loops, to an input or a parameter of the outer graph, which are
+there in any case; what is left at run time is to read their lengths. A body of a loop has the same
+shapes at each of its steps, so its inputs have the lengths of the sequences, states and parameters
+outside.
+
+The answer errs on one side: where an op does not say how its shape comes about, or says it by
+numbers that only the training graph computes, there is none. Not followed is also what reads an
+input that `readable` leaves out, as the function that predicts may not be given it.
+
+Sharp edge: PyTensor refuses arrays of different lengths in one operation, so the first length that
+is found is right. Aesara repeats what has length 1, so all of them are looked at; where they are
+too many, or one is unknown, those that were found say nothing unless one of them is not 1.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection
+from typing import Any
+
+from bnrewrite.graph.boundaries import boundary_of
+from bnrewrite.graph.engine import (
+    BROADCASTS,
+    Reshape,
+    Shape_i,
+    SharedVariable,
+    TensorType,
+    Variable,
+)
+from bnrewrite.graph.engine import tensor as at
+from bnrewrite.graph.formulas import Formula, Place, Recomputation, entry, inferred
+from bnrewrite.graph.invariance import same_length, shape_read
+
+UNKNOWN = -1
+_MOST_VISITED = 200  # variables, for one length
+
+
+class Lengths:
+    """The lengths of variables at any depth, as whole numbers of the outer graph.
+
+    Parameters
+    ----------
+    readable : collection of Variable
+        The inputs of the outer graph that may be read.
+    """
+
+    def __init__(self, readable: Collection[Variable]) -> None:
+        self._readable = readable
+        self._found: dict[Any, tuple[Variable, bool] | None] = {}
+        self._recomputed = Recomputation(self._exact, self._is_there)
+
+    def of(self, place: Place) -> Variable | None:
+        """The length at a place, `UNKNOWN` where it may be more; None if nothing is known of it."""
+        found = self._find(place)
+        if found is None:
+            return None
+        length, is_all = found
+        return length if is_all else at.switch(at.eq(length, 1), UNKNOWN, length)
+
+    def _find(self, place: Place) -> tuple[Variable, bool] | None:
+        """The longest length found upstream, and whether that is all there are."""
+        if place.key not in self._found:
+            self._found[place.key] = None
+            self._found[place.key] = self._search(place)
+        return self._found[place.key]
+
+    def _exact(self, place: Place) -> Variable | None:
+        found = self._find(place)
+        return found[0] if found is not None and found[1] else None
+
+    def _is_there(self, variable: Variable) -> bool:
+        return isinstance(variable, SharedVariable) or variable in self._readable
+
+    def _search(self, start: Place) -> tuple[Variable, bool] | None:
+        found: list[Variable] = []
+        todo, seen, formulas, is_all = deque([start]), set[Any](), list[Formula](), True
+        while todo and len(seen) < _MOST_VISITED and (BROADCASTS or not found):
+            place = todo.popleft()
+            if place.key in seen:
+                continue
+            seen.add(place.key)
+            upstream = self._upstream(place)
+            if isinstance(upstream, list):
+                todo.extend(upstream)
+            elif isinstance(upstream, Formula):
+                formulas.append(upstream)
+            elif upstream is not None:
+                found.append(upstream)
+            else:
+                is_all = False
+        is_all &= not todo
+        # Reading a length takes one node, and computing it many: not if others were read.
+        computed = [] if found else [self._recomputed(formula) for formula in formulas]
+        known = [length for length in computed if length is not None]
+        found = found or [length for length in known if _is_read(length)] or known
+        is_all &= len(computed) == len(formulas) and (not computed or len(found) == len(computed))
+        if not BROADCASTS:
+            return (found[0], True) if found else None
+        return (_longest(found), is_all) if found else None
+
+    def _upstream(self, place: Place) -> Variable | list[Place] | Formula | None:
+        """Where a length comes from, one node further up; or the length, or None if unknown."""
+        inside, variable, axis = place
+        if not isinstance(variable.type, TensorType):
+            return None
+        if (known := variable.type.shape[axis]) is not None:
+            return at.constant(known, dtype="int64")
+        if inside and inside[-1].is_input(variable):
+            (outer, *_) = inside[-1].behind(variable)
+            return [Place(inside[:-1], outer, axis + outer.ndim - variable.ndim)]
+        node = variable.owner
+        if node is None:
+            return Shape_i(axis)(variable) if self._is_there(variable) else None
+        if (boundary := boundary_of(node)) is not None:
+            inner = boundary.inside(variable)[-1]
+            inner_axis = axis + inner.ndim - variable.ndim
+            return None if inner_axis < 0 else [Place((*inside, boundary), inner, inner_axis)]
+        same = same_length(variable, axis)
+        if same is not None:
+            return [Place(inside, d.variable, d.axis) for d in same if d.axis is not None]
+        return self._by_op(place)
+
+    def _by_op(self, place: Place) -> list[Place] | Formula | None:
+        """What an op says that has no quick answer."""
+        inside, variable, axis = place
+        if isinstance(variable.owner.op, Reshape):  # to the shape of another variable, mostly
+            given = entry(variable.owner.inputs[1], axis)
+            read = None if given is None or given.owner is None else shape_read(given)
+            if read is not None and read.axis is not None:
+                return [Place(inside, read.variable, read.axis)]
+        upstream = inferred(place)
+        return [upstream] if isinstance(upstream, Place) else upstream
+
+
+def _is_read(length: Variable) -> bool:
+    return length.owner is None or isinstance(length.owner.op, Shape_i)
+
+
+def _longest(lengths: list[Variable]) -> Variable:
+    longest, *others = lengths
+    for other in others:
+        longest = at.maximum(longest, other)
+    return longest
