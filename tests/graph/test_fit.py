@@ -178,7 +178,7 @@ def test_lengths_of_statistics_are_those_that_they_have(model: zoo.Model) -> Non
         found, computed[: len(found)], computed[len(found) :], strict=True
     ):
         # Where Aesara might repeat what has length 1, a length may stay unknown.
-        assert length in {value.shape[statistic.depth + axis], -1 if engine.AESARA else None}
+        assert int(length) in {value.shape[statistic.depth + axis], -1 if engine.AESARA else None}
 
 
 def test_states_have_the_lengths_that_they_begin_with() -> None:
@@ -296,7 +296,8 @@ def operations(graphs: list[Any]) -> set[str]:
     return {type(op).__name__ for op in ops} | (operations(fused) if fused else set())
 
 
-@pytest.mark.parametrize("depth", [1, 2])
+# Aesara rewrites nested loops when they run first.
+@pytest.mark.parametrize("depth", [1] if engine.AESARA else [1, 2])
 def test_what_depends_on_the_population_alone_is_still_computed_in_front_of_the_loop(
     depth: int,
 ) -> None:

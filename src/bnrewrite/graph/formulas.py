@@ -17,7 +17,6 @@ from bnrewrite.graph.engine import (
     Constant,
     MakeVector,
     Shape,
-    Shape_i,
     Subtensor,
     Variable,
     infer_shape,
@@ -118,7 +117,11 @@ class Recomputation:
         self, inside: Boundaries, node: Apply, given: dict[Variable, Place], index: int
     ) -> Variable | None:
         """An output of `node`, whose inputs are computed in the outer graph too."""
-        if isinstance(node.op, Shape | Shape_i) or not all(map(_is_whole, node.outputs)):
+        if isinstance(node.op, Shape):
+            (shaped,) = node.inputs
+            lengths = [self._length(Place(inside, shaped, axis)) for axis in range(shaped.ndim)]
+            return at.stack(lengths) if lengths and all(v is not None for v in lengths) else None
+        if not all(map(_is_whole, node.outputs)):
             return None
         inputs = [self(Formula(inside, v, given)) for v in node.inputs]
         if any(v is None for v in inputs):
