@@ -122,7 +122,10 @@ def accuracy(predict: Callable[..., np.ndarray], batches: Sequence[Batch]) -> fl
 
 
 def plot(population: Population) -> None:
-    """Draw mean and variance over the units per step, and how many batches reached the step."""
+    """Draw mean and variance over the units per step, and how many batches count there.
+
+    Batches count as long as enough of their series last; longer series are given what holds there.
+    """
     fig, axes = plt.subplots(
         3, 3, figsize=(10, 7), sharex=True, layout="constrained", height_ratios=[3, 3, 2]
     )
@@ -138,7 +141,7 @@ def plot(population: Population) -> None:
         column[0].legend(fontsize="small")
         column[2].bar(steps, population.coverage[f"lstm/{label}.mean"], color=colour)
         column[2].set(xlabel="time step", ylabel=f"of {population.n_batches} batches")
-    fig.suptitle("Population statistics of the BN-LSTM, and the batches that reach each step")
+    fig.suptitle("Population statistics of the BN-LSTM, and the batches that count at each step")
     fig.savefig(PICTURE, dpi=120)
 
 

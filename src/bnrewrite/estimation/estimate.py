@@ -69,9 +69,17 @@ def estimate_population(
     ValueError
         If there are no batches, a batch lacks an input or has an unknown one, a loop took no step,
         the shape of a statistic differs between batches other than in time, a statistic is not
-        finite, or the batches do not have what `pooling` or `min_coverage` need.
+        finite or a variance negative, a mask has other values than 0 and 1, or the batches do not
+        have what `pooling`, `min_coverage` or `min_count` need.
+    TypeError
+        If an argument is of the wrong type.
     RuntimeError
         If anything else goes wrong with a batch; the cause is chained.
+
+    Warns
+    -----
+    FewElements
+        If a variance rests on fewer than two elements in some batch, or is 0 at some step.
     """
     exported = checked_exported(exported)
     check_inputs(inputs, [v for e in exported.exports.values() for v in e.variables()])

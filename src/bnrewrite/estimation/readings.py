@@ -66,10 +66,13 @@ def _check_shape(
             f"{source.name!r} without a value. Leave empty sequences out of the batches."
         )
     if expected is not None and expected[depth:] != shape[depth:]:
+        own, before = shape[depth:], expected[depth:]
+        axis = [n == m for n, m in zip(own, before, strict=True)].index(False)
         raise BatchError(
-            f"{source.name!r} has shape {shape[depth:]} in batch {number}, and had "
-            f"{expected[depth:]} before. Only the number of steps of loops may differ between "
-            "batches; reduce the statistic over all axes that vary."
+            f"{source.name!r} has shape {own} in batch {number}, and had {before} before: axis "
+            f"{axis} has {own[axis]} elements in place of {before[axis]}. Only the number of steps "
+            "of loops may differ between batches. If it is the number of examples that differs, "
+            "the statistic keeps their axis: average over it, too."
         )
 
 

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from bnrewrite.graph.axis_rules import links
 from bnrewrite.graph.boundaries import OpBoundary, boundary_of, is_loop
 from bnrewrite.graph.engine import Constant, SharedVariable, Variable
-from bnrewrite.graph.lengths import Factors, factors
+from bnrewrite.graph.factors import Factors, factors
 from bnrewrite.graph.rebuild import topological_order
 from bnrewrite.graph.statistics import Path
 

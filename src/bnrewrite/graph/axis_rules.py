@@ -15,9 +15,9 @@ from collections.abc import Callable
 
 from bnrewrite.graph.engine import Apply, CAReduce, Constant, Variable, infer_shape
 from bnrewrite.graph.engine import tensor as at
+from bnrewrite.graph.factors import Number, entries, factors
 from bnrewrite.graph.index_rules import Links, assigned, gathered, same, sliced
 from bnrewrite.graph.invariance import Dependency
-from bnrewrite.graph.lengths import Number, entries, factors
 
 
 def links(node: Apply) -> Links:

@@ -61,6 +61,7 @@ from bnrewrite.graph.marks import (
 from bnrewrite.graph.native import is_batch_norm
 from bnrewrite.graph.rebuild import topological_order
 from bnrewrite.graph.statistics import Path, place
+from bnrewrite.graph.translated import TranslateChecks
 
 
 def install() -> None:
@@ -75,6 +76,7 @@ def install() -> None:
     tags = ("fast_run", "fast_compile")
     optdb.register("drop_marks", DropMarks(), *tags, position=0.01)
     optdb.register("gather_held_steps", GatherHeldSteps(), *tags, position=0.02)
+    optdb.register("translate_checks", TranslateChecks(), *tags, position=0.03)
 
 
 def _keeping_marks(init: Callable[..., None]) -> Callable[..., None]:

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bnrewrite.graph.engine import Apply, Variable
+from bnrewrite.graph.factors import Factors, index_of
 from bnrewrite.graph.invariance import Dependency
-from bnrewrite.graph.lengths import Factors, index_of
 
 Link = tuple[Dependency, Factors]
 Links = Iterator[Link]

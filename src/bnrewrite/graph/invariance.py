@@ -85,21 +85,41 @@ def _behind(dependency: Dependency) -> list[Dependency]:
 def behind_value(variable: Variable) -> list[Dependency]:
     """What the value of a variable that a node computes comes from."""
     op, inputs = variable.owner.op, variable.owner.inputs
-    if isinstance(op, Shape_i):
-        return [Dependency(inputs[0], op.i)]
+    if (read := shape_read(variable)) is not None:
+        return [read]
     if isinstance(op, Shape):
         return [Dependency(inputs[0], axis) for axis in range(inputs[0].ndim)]
-    if isinstance(op, Subtensor) and inputs[0].owner and isinstance(inputs[0].owner.op, Shape):
-        (shaped,), index = inputs[0].owner.inputs, inputs[1:]
-        if variable.ndim == 0 and len(index) == 1 and isinstance(index[0], Constant):
-            return [Dependency(shaped, int(index[0].data) % shaped.ndim)]
     return [Dependency(v) for v in inputs]
 
 
-def behind_length(variable: Variable, axis: int) -> list[Dependency]:
-    """What the length of a variable that a node computes comes from.
+def shape_read(variable: Variable) -> Dependency | None:
+    """The length that a variable reads off the shape of another one, if it does that."""
+    op, inputs = variable.owner.op, variable.owner.inputs
+    if isinstance(op, Shape_i):
+        return Dependency(inputs[0], op.i)
+    if isinstance(op, Subtensor) and inputs[0].owner and isinstance(inputs[0].owner.op, Shape):
+        (shaped,), index = inputs[0].owner.inputs, inputs[1:]
+        if variable.ndim == 0 and len(index) == 1 and isinstance(index[0], Constant):
+            return Dependency(shaped, int(index[0].data) % shaped.ndim)
+    return None
 
-    Quickly for the ops that most bodies are made of.
+
+def behind_length(variable: Variable, axis: int) -> list[Dependency]:
+    """What the length of a variable that a node computes comes from."""
+    same = same_length(variable, axis)
+    if same is not None:
+        return same
+    op, first = variable.owner.op, variable.owner.inputs[0]
+    if isinstance(op, Subtensor):
+        index = [Dependency(v) for v in variable.owner.inputs[1:]]
+        return [Dependency(first, _kept_axes(op, first)[axis]), *index]
+    return _inferred_length(variable, axis)
+
+
+def same_length(variable: Variable, axis: int) -> list[Dependency] | None:
+    """The lengths that are that of a variable: quickly for the ops that most bodies are made of.
+
+    Where an op broadcasts, any of them may be 1. None for other ops.
     """
     node = variable.owner
     op, first = node.op, node.inputs[0]
@@ -114,11 +134,15 @@ def behind_length(variable: Variable, axis: int) -> list[Dependency]:
         reduced = range(first.ndim) if op.axis is None else op.axis
         return [Dependency(first, [a for a in range(first.ndim) if a not in reduced][axis])]
     if isinstance(op, Subtensor):
-        kept = [a for a in range(first.ndim) if isinstance((*op.idx_list, *_ALL)[a], slice)]
-        is_whole = kept[axis] >= len(op.idx_list) or op.idx_list[kept[axis]] == slice(None)
-        index = [] if is_whole else [Dependency(v) for v in node.inputs[1:]]
-        return [Dependency(first, kept[axis]), *index]
-    return _inferred_length(variable, axis)
+        kept = _kept_axes(op, first)[axis]
+        if kept >= len(op.idx_list) or op.idx_list[kept] == slice(None):
+            return [Dependency(first, kept)]
+    return None
+
+
+def _kept_axes(op: Subtensor, indexed: Variable) -> list[int]:
+    """The axes of what is indexed that the result has."""
+    return [a for a in range(indexed.ndim) if isinstance((*op.idx_list, *_ALL)[a], slice)]
 
 
 def _inferred_length(variable: Variable, axis: int) -> list[Dependency]:

@@ -1,106 +1,146 @@
-"""Lengths: which axes a number is the length of, or a product of the lengths of.
+"""Lengths: how long a variable is along an axis, without computing it.
 
-What says how long an axis becomes is a number, ``x.shape[0]`` or ``x.shape[0] * x.shape[1]``, or
-one of a vector of them as `Reshape` takes it. Such numbers are taken apart here, so far as they
-consist of lengths: constants do not count, and a sum is taken for a product. What is not a length
-stands for itself.
+A population replaces what would have told its shape: the batch statistic. So its shape is followed
+upstream, node by node and out of loops, to an input or a parameter of the outer graph, which are
+there in any case; what is left at run time is to read their lengths. A body of a loop has the same
+shapes at each of its steps, so its inputs have the lengths of the sequences, states and parameters
+outside.
+
+The answer errs on one side: where an op does not say how its shape comes about, or says it by
+numbers that only the training graph computes, there is none. Not followed is also what reads an
+input that `readable` leaves out, as the function that predicts may not be given it.
+
+Sharp edge: PyTensor refuses arrays of different lengths in one operation, so the first length that
+is found is right. Aesara repeats what has length 1, so all of them are looked at; where they are
+too many, or one is unknown, those that were found say nothing unless one of them is not 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeAlias
+from collections import deque
+from collections.abc import Collection
+from typing import Any
 
-import numpy as np
+from bnrewrite.graph.boundaries import boundary_of
+from bnrewrite.graph.engine import (
+    BROADCASTS,
+    Reshape,
+    Shape_i,
+    SharedVariable,
+    TensorType,
+    Variable,
+)
+from bnrewrite.graph.engine import tensor as at
+from bnrewrite.graph.formulas import Formula, Place, Recomputation, entry, inferred
+from bnrewrite.graph.invariance import same_length, shape_read
 
-from bnrewrite.graph.engine import CAReduce, Constant, Shape_i, Subtensor, Variable
-from bnrewrite.graph.invariance import Dependency
-
-Factors = set[Dependency]
-Number: TypeAlias = Variable | Dependency | int
-Given = Mapping[Variable, Dependency]
+UNKNOWN = -1
+_MOST_VISITED = 200  # variables, for one length
 
 
-def factors(number: Number, given: Given | None = None) -> Factors:
-    """The lengths that `number` is made of, and other variables that it is; none if constant.
+class Lengths:
+    """The lengths of variables at any depth, as whole numbers of the outer graph.
 
-    Variables that are `given` are these lengths.
+    Parameters
+    ----------
+    readable : collection of Variable
+        The inputs of the outer graph that may be read.
     """
-    if isinstance(number, int | Constant):
-        return set()
-    if isinstance(number, Dependency):
-        return {number}
-    if given and number in given:
-        return {given[number]}
-    parts = _parts(number)
-    if parts is None:
-        return {Dependency(number)}
-    return set().union(*(factors(part, given) for part in parts))
+
+    def __init__(self, readable: Collection[Variable]) -> None:
+        self._readable = readable
+        self._found: dict[Any, tuple[Variable, bool] | None] = {}
+        self._recomputed = Recomputation(self._exact, self._is_there)
+
+    def of(self, place: Place) -> Variable | None:
+        """The length at a place, `UNKNOWN` where it may be more; None if nothing is known of it."""
+        found = self._find(place)
+        if found is None:
+            return None
+        length, is_all = found
+        return length if is_all else at.switch(at.eq(length, 1), UNKNOWN, length)
+
+    def _find(self, place: Place) -> tuple[Variable, bool] | None:
+        """The longest length found upstream, and whether that is all there are."""
+        if place.key not in self._found:
+            self._found[place.key] = None
+            self._found[place.key] = self._search(place)
+        return self._found[place.key]
+
+    def _exact(self, place: Place) -> Variable | None:
+        found = self._find(place)
+        return found[0] if found is not None and found[1] else None
+
+    def _is_there(self, variable: Variable) -> bool:
+        return isinstance(variable, SharedVariable) or variable in self._readable
+
+    def _search(self, start: Place) -> tuple[Variable, bool] | None:
+        found: list[Variable] = []
+        todo, seen, formulas, is_all = deque([start]), set[Any](), list[Formula](), True
+        while todo and len(seen) < _MOST_VISITED and (BROADCASTS or not found):
+            place = todo.popleft()
+            if place.key in seen:
+                continue
+            seen.add(place.key)
+            upstream = self._upstream(place)
+            if isinstance(upstream, list):
+                todo.extend(upstream)
+            elif isinstance(upstream, Formula):
+                formulas.append(upstream)
+            elif upstream is not None:
+                found.append(upstream)
+            else:
+                is_all = False
+        is_all &= not todo
+        # Reading a length takes one node, and computing it many: not if others were read.
+        computed = [] if found else [self._recomputed(formula) for formula in formulas]
+        known = [length for length in computed if length is not None]
+        found = found or [length for length in known if _is_read(length)] or known
+        is_all &= len(computed) == len(formulas) and (not computed or len(found) == len(computed))
+        if not BROADCASTS:
+            return (found[0], True) if found else None
+        return (_longest(found), is_all) if found else None
+
+    def _upstream(self, place: Place) -> Variable | list[Place] | Formula | None:
+        """Where a length comes from, one node further up; or the length, or None if unknown."""
+        inside, variable, axis = place
+        if not isinstance(variable.type, TensorType):
+            return None
+        if (known := variable.type.shape[axis]) is not None:
+            return at.constant(known, dtype="int64")
+        if inside and inside[-1].is_input(variable):
+            (outer, *_) = inside[-1].behind(variable)
+            return [Place(inside[:-1], outer, axis + outer.ndim - variable.ndim)]
+        node = variable.owner
+        if node is None:
+            return Shape_i(axis)(variable) if self._is_there(variable) else None
+        if (boundary := boundary_of(node)) is not None:
+            inner = boundary.inside(variable)[-1]
+            inner_axis = axis + inner.ndim - variable.ndim
+            return None if inner_axis < 0 else [Place((*inside, boundary), inner, inner_axis)]
+        same = same_length(variable, axis)
+        if same is not None:
+            return [Place(inside, d.variable, d.axis) for d in same if d.axis is not None]
+        return self._by_op(place)
+
+    def _by_op(self, place: Place) -> list[Place] | Formula | None:
+        """What an op says that has no quick answer."""
+        inside, variable, axis = place
+        if isinstance(variable.owner.op, Reshape):  # to the shape of another variable, mostly
+            given = entry(variable.owner.inputs[1], axis)
+            read = None if given is None or given.owner is None else shape_read(given)
+            if read is not None and read.axis is not None:
+                return [Place(inside, read.variable, read.axis)]
+        upstream = inferred(place)
+        return [upstream] if isinstance(upstream, Place) else upstream
 
 
-def _parts(number: Variable) -> list[Number] | None:
-    """What a number is computed from, if that can be made of lengths."""
-    node = number.owner
-    if node is None:
-        return None
-    op, first = node.op, node.inputs[0]
-    if isinstance(op, Shape_i):
-        return [Dependency(first, op.i)]
-    if isinstance(op, CAReduce):
-        return entries(first)
-    if isinstance(op, Subtensor):
-        (index,), vector = index_of(node), entries(first)
-        is_known = vector is not None and isinstance(index, Constant)
-        return [vector[int(index.data)]] if is_known and vector else None
-    return list(node.inputs) if all(_ndim(v) == 0 for v in node.inputs) else None
+def _is_read(length: Variable) -> bool:
+    return length.owner is None or isinstance(length.owner.op, Shape_i)
 
 
-def entries(vector: Variable) -> list[Number] | None:
-    """The numbers in a vector; None if they can't be told apart."""
-    if isinstance(vector, Constant):
-        return [int(n) for n in np.ravel(vector.data)]
-    node = vector.owner
-    name = type(node.op).__name__ if node else None
-    if name == "MakeVector":
-        return list(node.inputs)
-    if name == "Shape":
-        return [Dependency(node.inputs[0], axis) for axis in range(node.inputs[0].ndim)]
-    if name == "Join":
-        joined = [entries(v) for v in node.inputs[1:]]
-        return None if None in joined else [n for part in joined if part for n in part]
-    if name == "Subtensor":
-        return _slice_of(entries(node.inputs[0]), index_of(node)[0])
-    if name in ("Elemwise", "DimShuffle") and len(node.inputs) == 1:  # a cast, or a lone number
-        return entries(node.inputs[0]) if _ndim(node.inputs[0]) else list(node.inputs)
-    return None
-
-
-def _slice_of(vector: list[Number] | None, index: Any) -> list[Number] | None:
-    bounds = [index.start, index.stop, index.step] if isinstance(index, slice) else [index]
-    if vector is None or not all(v is None or isinstance(v, Constant) for v in bounds):
-        return None
-    return vector[slice(*(None if _is_none(v) else int(v.data) for v in bounds))]
-
-
-def _is_none(bound: Variable | None) -> bool:
-    return bound is None or bound.data is None
-
-
-def index_of(node: Any) -> list[Any]:
-    """The index of a subtensor as it was written, with variables for its numbers."""
-    op = node.op
-    indices = iter(node.inputs[2 if "Inc" in type(op).__name__ else 1 :])
-
-    def filled(part: Any) -> Any:
-        return None if part is None else next(indices)
-
-    return [
-        slice(filled(i.start), filled(i.stop), filled(i.step))
-        if isinstance(i, slice)
-        else filled(i)
-        for i in op.idx_list
-    ]
-
-
-def _ndim(variable: Variable) -> int:
-    return getattr(variable.type, "ndim", 0)
+def _longest(lengths: list[Variable]) -> Variable:
+    longest, *others = lengths
+    for other in others:
+        longest = at.maximum(longest, other)
+    return longest

@@ -130,8 +130,9 @@ def _as_count(count: Any, ndim: int) -> Variable:
 def _check_statistic(value: Any) -> None:
     dtype = str(getattr(getattr(value, "type", None), "dtype", type(value).__name__))
     if not isinstance(value, Variable) or not dtype.startswith("float"):
+        text = " ".join(str(value).split())[:60]
         raise TypeError(
-            f"a batch statistic is a floating-point tensor variable, and {value} is {dtype}."
+            f"a batch statistic is a floating-point tensor variable, and {text} is {dtype}."
         )
 
 

@@ -31,6 +31,7 @@ from aesara.graph.op import compute_test_value
 from aesara.graph.rewriting.basic import GraphRewriter as GraphRewriter
 from aesara.ifelse import IfElse as IfElse
 from aesara.ifelse import ifelse as ifelse
+from aesara.link.c.op import COp as _COp
 from aesara.raise_op import CheckAndRaise as CheckAndRaise
 from aesara.scan.op import Scan as Scan
 from aesara.scan.utils import ScanArgs as ScanArgs
@@ -68,6 +69,10 @@ class Op(_Op):  # type: ignore[misc]
         return self.shapes_of(node, shapes)
 
 
+class COp(Op, _COp):  # type: ignore[misc]
+    """An op with code in C too."""
+
+
 def inner_graph(node: Apply) -> tuple[Sequence[Variable], Sequence[Variable]]:
     """Inputs and outputs of the graph inside `node`."""
     return node.op.inner_inputs, node.op.inner_outputs
@@ -103,6 +108,8 @@ def with_inner_graph_changed(op: Any, change: Callable[[Any], None]) -> Any:
 
 # Whether graphs inside of ops are frozen when the op is made, without tags and names.
 FREEZES = False
+# Whether an array of length 1 fits any other, if its type does not say that its length is 1.
+BROADCASTS = True
 
 
 def is_compiled(fgraph: Any) -> bool:
@@ -116,6 +123,11 @@ PULLBACK = "L_op"
 def runs_ops(fgraph: Any) -> bool:
     """Whether `fgraph` is compiled for a backend that runs the code of our ops."""
     return True
+
+
+def teach_numba(fgraph: Any, op_type: type[Op], translate: Callable[..., Any]) -> bool:
+    """Whether Numba compiles `fgraph`, and not the code of our ops."""
+    return False
 
 
 def _clone_with_nested_graphs(op: Any) -> Any:

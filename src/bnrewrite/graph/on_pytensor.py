@@ -31,6 +31,7 @@ from pytensor.graph.rewriting.basic import get_active_mode
 from pytensor.graph.traversal import ancestors as ancestors
 from pytensor.graph.traversal import graph_inputs as graph_inputs
 from pytensor.link.basic import JITLinker
+from pytensor.link.c.op import COp as _COp
 from pytensor.raise_op import CheckAndRaise as CheckAndRaise
 from pytensor.scan.op import Scan as Scan
 from pytensor.scan.utils import ScanArgs as ScanArgs
@@ -58,6 +59,10 @@ class Op(_Op):  # type: ignore[misc]
     def infer_shape(self, node: Apply, shapes: Any) -> Any:
         """What PyTensor calls `shapes_of`."""
         return self.shapes_of(node, shapes)
+
+
+class COp(Op, _COp):  # type: ignore[misc]
+    """An op with code in C too."""
 
 
 _inner_graphs: WeakKeyDictionary[Apply, tuple[Sequence[Variable], Sequence[Variable]]]
@@ -100,6 +105,7 @@ def with_inner_graph_changed(op: Any, change: Callable[[Any], None]) -> Any:
 
 
 FREEZES = True
+BROADCASTS = False
 
 
 def is_compiled(fgraph: Any) -> bool:
@@ -113,6 +119,27 @@ PULLBACK = "pullback"
 def runs_ops(fgraph: Any) -> bool:
     """Whether `fgraph` is compiled for a backend that runs the code of our ops."""
     return not isinstance(get_active_mode(fgraph).linker, JITLinker)
+
+
+def teach_numba(fgraph: Any, op_type: type[Op], translate: Callable[..., Any]) -> bool:
+    """Whether Numba compiles `fgraph`: a function that `translate` gives, with a key."""
+    from pytensor.link.numba.linker import NumbaLinker
+
+    if not isinstance(get_active_mode(fgraph).linker, NumbaLinker):
+        return False
+    from pytensor.link.numba.dispatch.basic import (
+        numba_funcify,
+        numba_njit,
+        register_funcify_and_cache_key,
+    )
+
+    def funcify(op: Op, node: Apply, **_: Any) -> Any:
+        function, key = translate(op, node)
+        return numba_njit(function), key
+
+    if op_type not in numba_funcify.registry:
+        register_funcify_and_cache_key(op_type)(funcify)
+    return True
 
 
 def install_own_hooks(mark: type[Op]) -> None:

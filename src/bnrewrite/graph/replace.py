@@ -8,6 +8,9 @@ within the step, they can be combined with parameters in front of the loop: the 
 Nothing that computes a batch statistic is kept: `rebuild` visits nothing in front of a replacement,
 and whatever reads one reads the population's value.
 
+In front of all loops each value is checked: on its own axes it has to be as long as the batch
+statistic would be (`fit`).
+
 Sharp edges: past the last step of a value, that step is repeated. Static shapes of a statistic hold
 for its value, since they decide what broadcasts inside the loop.
 """
@@ -18,12 +21,13 @@ from collections.abc import Mapping, Sequence
 
 from bnrewrite.cautions import shown
 from bnrewrite.graph.boundaries import is_loop
-from bnrewrite.graph.engine import Apply, TensorType, Variable, without_test_values
+from bnrewrite.graph.engine import Apply, TensorType, Variable, graph_inputs, without_test_values
 from bnrewrite.graph.engine import tensor as at
+from bnrewrite.graph.fit import with_checks
 from bnrewrite.graph.hold import hold_last_step
 from bnrewrite.graph.inputs import checked_outputs
 from bnrewrite.graph.loops import Loop
-from bnrewrite.graph.rebuild import Memo, clone_node, rebuild_in_order, without_known
+from bnrewrite.graph.rebuild import Memo, clone_node, rebuild, rebuild_in_order, without_known
 from bnrewrite.graph.scope import Scope
 from bnrewrite.graph.statistics import Statistic
 from bnrewrite.graph.survey import survey
@@ -83,7 +87,7 @@ def replace(
     _check_values(scope, values)
     replaced = _replace(scope, outputs, dict(values), {})
     check_updates(outputs, replaced)
-    return replaced
+    return rebuild(replaced, with_checks(scope, values, set(graph_inputs(replaced))), clone_node)
 
 
 def _check_values(scope: Scope, values: Mapping[Statistic, Variable]) -> None:

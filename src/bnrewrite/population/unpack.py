@@ -103,7 +103,7 @@ def _check_sums(
     for name, arrays in tallies.items():
         _check_moments(name, arrays)
         _require(arrays["held"].shape == arrays["mean"].shape, f"{name!r} holds another shape")
-        _require(_whole(arrays["n"]) > 0, f"{name!r} has no batches")
+        _check_batches(name, arrays)
         for key in {"count", "batches"} & {*arrays}:
             _check_weight(name, arrays, key)
         if "least" in arrays:
@@ -130,6 +130,17 @@ def _check_moments(name: str, arrays: Arrays) -> None:
     _require(bool(np.isfinite(mean).all()), f"{name!r} has a mean that is not finite")
     _require(bool((deviations >= 0).all()), f"{name!r} has negative deviations")
     _check_weight(name, arrays, "weight")
+
+
+def _check_batches(name: str, arrays: Arrays) -> None:
+    n, n_time_axes, n_axes = arrays["n"], int(arrays["n_time_axes"]), arrays["mean"].ndim
+    if n.ndim:  # one for each step
+        steps = arrays["mean"].shape[:n_time_axes]
+        _require(
+            n.shape == steps + (1,) * (n_axes - n_time_axes), f"{name!r} has batches elsewhere"
+        )
+    sane = n.dtype.kind in "iu" and bool((n >= 0).all() and (n < _MOST).all() and (n > 0).any())
+    _require(sane, f"{name!r} has no number of batches")
 
 
 def _check_weight(name: str, arrays: Arrays, key: str) -> None:
