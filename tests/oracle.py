@@ -233,7 +233,7 @@ def feeding(statistics: Statistics, x: Array) -> list[Array]:
 def branches(statistics: Statistics, x: Array, choose: Array) -> list[Array]:
     even = normalize(statistics, affine(x), "even")
     odd = normalize(statistics, np.tanh(affine(x, U)), "odd")
-    return [even if choose % 2 == 0 else odd]
+    return [even + odd if choose % 2 == 0 else even - 2 * odd]
 
 
 def masked(statistics: Statistics, x: Array, mask: Array) -> list[Array]:

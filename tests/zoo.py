@@ -244,9 +244,10 @@ def feeding(x: Variable) -> Outputs:
 
 
 def branches(x: Variable, choose: Variable) -> Outputs:
+    """Both branches need both statistics. Those of one alone are told in `test_branches`."""
     even = normalize(affine(x), "even")
     odd = normalize(at.tanh(affine(x, "U")), "odd")
-    return ifelse(at.eq(choose % 2, 0), even, odd)
+    return ifelse(at.eq(choose % 2, 0), even + odd, even - 2 * odd)
 
 
 def masked(x: Variable, mask: Variable) -> Outputs:

@@ -73,6 +73,46 @@ def test_padded_mean_is_the_mean_of_edge_padded_arrays(
     assert_allclose(moments.padded_mean, np.mean(padded(arrays, depth, "edge"), axis=0), atol=1e-12)
 
 
+def there_in(array: np.ndarray, depth: int, number: int) -> np.ndarray | None:
+    """Steps at which an array is there; for every third at all, and not said."""
+    if number % 3 == 0:
+        return None
+    return reached_in(array, depth, 7 * number) > 0
+
+
+def partly(arrays: list[np.ndarray], depth: int, numbers: range) -> PaddedMoments:
+    """Moments of the arrays of these numbers, at the steps where they are there."""
+    weight = np.zeros(arrays[0].shape[:depth] + (1,) * (arrays[0].ndim - depth))
+    moments = PaddedMoments.empty(depth, weight, arrays[0])
+    for number in numbers:
+        array, there = arrays[number], there_in(arrays[number], depth, number)
+        reached = reached_in(array, depth, number)
+        moments.add(reached if there is None else reached * there, array, there=there)
+    return moments
+
+
+@quick
+@given(arrays_of_different_lengths(), st.integers(0, 5))
+def test_padded_mean_leaves_out_the_steps_at_which_an_array_is_not_there(
+    drawn: tuple[int, list[np.ndarray]], cut: int
+) -> None:
+    depth, arrays = drawn
+    moments = partly(arrays, depth, range(len(arrays))[:cut])
+    moments.merge(partly(arrays, depth, range(len(arrays))[cut:]))
+    moments = PaddedMoments.from_arrays(moments.to_arrays())
+    everywhere = [np.ones(a.shape[:depth] + (1,) * (a.ndim - depth)) for a in arrays]
+    there = [there_in(a, depth, i) for i, a in enumerate(arrays)]
+    masks = [e if t is None else t.astype(float) for e, t in zip(everywhere, there, strict=True)]
+    n = np.sum(padded(masks, depth, "edge"), axis=0)
+    total = np.sum(
+        padded([a * m for a, m in zip(arrays, masks, strict=True)], depth, "edge"), axis=0
+    )
+    assert_array_equal(moments.is_there(), n.reshape(n.shape[:depth]) > 0)
+    counted = np.broadcast_to(n > 0, total.shape)
+    mean = moments.padded_mean
+    assert_allclose(mean[counted], (total / np.maximum(n, 1))[counted], atol=1e-12)
+
+
 @quick
 @given(arrays_of_different_lengths(), st.integers(0, 5))
 def test_padded_moments_are_those_of_the_steps_that_were_reached(
