@@ -282,6 +282,14 @@ def np_stopping_loop(s: Statistics, x: Array, c: int) -> Array:
     return h
 
 
+def stopping_loop_in_a_branch(x: Variable, c: Variable) -> Variable:
+    return ifelse(at.eq(c, 1), x, stopping_loop(x, c))
+
+
+def np_stopping_loop_in_a_branch(s: Statistics, x: Array, c: int) -> Array:
+    return x if c == 1 else np_stopping_loop(s, x, c)
+
+
 def masked_branch(x: Variable, c: Variable) -> Variable:
     """The mask of the branch has its own say."""
     mask = at.gt(x[:, 0], 0)
@@ -314,9 +322,11 @@ class Steps:
     outer: Index
     own: dict[Index, int] | None
 
-    def all(self) -> list[Index]:
-        outer = [*product(*map(range, self.outer))]
-        return outer if self.own is None else [(*s, t) for s in outer for t in range(self.own[s])]
+    def lengths(self, seen: Seen) -> Index:
+        """The greatest numbers of steps. Loops that were not entered have none."""
+        if self.own is None:
+            return self.outer
+        return (*self.outer, max(self.own[step[:-1]] for step in seen))
 
     def held(self, step: Index) -> Index:
         """The step itself, or the last one where there are fewer."""
@@ -392,6 +402,7 @@ LOOPS: dict[Any, Callable[[int], int]] = {
     loop_of_two: lambda c: 2,
     state_behind_a_branch: lambda c: 3,
     stopping_loop: lambda c: c + 2,
+    stopping_loop_in_a_branch: lambda c: c + 2,
 }
 LAYERS = [
     then,
@@ -426,7 +437,8 @@ CASES = [
 def truth(batches: Sequence[Seen], steps: Sequence[Steps], pooling: str) -> tuple[Array, Array]:
     """The mean over the batches that have a step, and how many these are."""
     entered = [(seen, steps) for seen, steps in zip(batches, steps, strict=True) if seen]
-    longest = tuple(np.max([s for _, steps in entered for s in steps.all()], axis=0) + 1)
+    lengths = [steps.lengths(seen) for seen, steps in entered]
+    longest = tuple(np.max(lengths, axis=0)) if lengths[0] else ()
     values: dict[Index, Array] = {}
     coverage = np.zeros(longest, int)
     for step in product(*map(range, longest)):

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from bnrewrite.population.moments import Moments
 from bnrewrite.population.padded import PaddedMoments
-from bnrewrite.population.ragged import crop, hold
+from bnrewrite.population.ragged import hold, length
 
 quick = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 
@@ -266,22 +266,8 @@ def test_hold_changes_nothing_if_all_steps_were_reached(shape: tuple[int, ...]) 
     assert_array_equal(hold(values, np.ones(shape, dtype=bool)), values)
 
 
-def test_crop_drops_the_steps_behind_the_last_one_reached() -> None:
-    values = np.arange(24.0).reshape(3, 4, 2)
+def test_length_is_up_to_the_last_step_reached_on_each_axis() -> None:
     reached = np.zeros((3, 4), dtype=bool)
     reached[0, 2] = reached[1, 0] = True
-    cropped, mask = crop(values, reached)
-    assert_array_equal(cropped, values[:2, :3])
-    assert_array_equal(mask, reached[:2, :3])
-
-
-def test_crop_keeps_what_was_not_reached_in_front() -> None:
-    values, mask = crop(np.arange(4.0), np.array([False, True, True, False]))
-    assert_array_equal(values, [0, 1, 2])
-    assert_array_equal(mask, [False, True, True])
-
-
-def test_crop_without_time_axes_changes_nothing() -> None:
-    values, mask = crop(np.arange(4.0), np.array(True))
-    assert_array_equal(values, np.arange(4.0))
-    assert mask.all()
+    assert [length(reached, axis) for axis in (0, 1)] == [2, 3]
+    assert length(np.array([False, True, True, False]), 0) == 3
