@@ -587,10 +587,11 @@ def test_what_is_not_a_number_in_the_branch_that_was_taken_is_refused(case: Case
 # ---- batches that a branch can't be computed of
 
 
-def test_batch_that_did_not_take_a_branch_need_not_suit_it() -> None:
+@pytest.mark.parametrize("mode", ["FAST_RUN", "FAST_COMPILE"])
+def test_batch_that_did_not_take_a_branch_need_not_suit_it(mode: str) -> None:
     x, c = at.dmatrix("x"), at.lscalar("c")
     wide = bn(x[:, 3:].reshape((-1, 2)), "wide")
-    graph = InferenceGraph([x, c], ifelse(at.eq(c, 1), wide, x))
+    graph = InferenceGraph([x, c], ifelse(at.eq(c, 1), wide, x), mode=mode)
     taking, other = np.random.default_rng(0).normal(size=(4, 5)), np.ones((5, 4))
     population = graph.estimate([(other, 0), (taking, 1), (other[:, :1], 0)])
     assert_allclose(population["wide.mean"], taking[:, 3:].mean(axis=0))

@@ -97,7 +97,7 @@ class Estimator:
         if not isinstance(exported, Exported):
             exported = Exported({s: Export(variable) for s, variable in exported.items()})
         self._inputs = list(inputs)
-        outputs, self._sources = sources(exported)
+        outputs, self._sources = sources(exported, mode)
         self._variances = {m.name: v.name for m, v in exported.variance_of.items()}
         streams = [v for v in graph_inputs(outputs) if is_random_stream(v)]
         self._streams = [(v, shared(v.get_value(), name=v.name)) for v in streams]

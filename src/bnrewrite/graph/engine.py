@@ -24,6 +24,7 @@ if sys.version_info < (3, 12):
     from aesara import shared as shared
     from aesara import tensor as tensor
     from aesara.compile.builders import OpFromGraph as OpFromGraph
+    from aesara.compile.mode import get_mode as get_mode
     from aesara.compile.mode import optdb as optdb
     from aesara.compile.sharedvalue import SharedVariable as SharedVariable
     from aesara.gradient import DisconnectedType as DisconnectedType
@@ -125,6 +126,7 @@ else:
     from pytensor import shared as shared
     from pytensor import tensor as tensor
     from pytensor.compile.builders import OpFromGraph as OpFromGraph
+    from pytensor.compile.mode import get_mode as get_mode
     from pytensor.compile.mode import optdb as optdb
     from pytensor.compile.sharedvalue import SharedVariable as SharedVariable
     from pytensor.gradient import DisconnectedType as DisconnectedType
@@ -227,3 +229,8 @@ def function_without_updates(
         on_unused_input="ignore",
         mode=mode,
     )
+
+
+def computes_lazily(mode: Any) -> bool:
+    """Whether the branches of an `ifelse` may differ in shape, as those of JAX may not."""
+    return type(get_mode(mode).linker).__name__ != "JAXLinker"
