@@ -190,6 +190,13 @@ def flattened(layer: Layer) -> Model:
     return [x], flat.reshape((x.shape[0], x.shape[1], 4))
 
 
+def gradient_by_the_input(layer: Layer) -> Model:
+    """Of a cost of the whole batch, through a part that has no statistics."""
+    x = at.dmatrix("x")
+    cost = at.square(at.tanh(at.dot(x, weights(3, 3)))).mean()
+    return [x], layer(bn(engine.grad(cost, x)))
+
+
 def in_the_other_of_two(layer: Layer) -> Model:
     """Of two inputs, one is normalized and marked, and the other is added to it."""
     x, y = at.dmatrix("x"), at.dmatrix("y")
@@ -211,6 +218,7 @@ MODELS = [
     sparsity,
     running_mean_over_time,
     flattened,
+    gradient_by_the_input,
     in_the_other_of_two,
 ]
 

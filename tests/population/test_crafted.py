@@ -182,8 +182,8 @@ CRAFTED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "counts": (with_array(count=np.full((3, 1), np.nan)), "has a count that is no number"),
     "axes": (with_array(n_time_axes=np.array(3)), "more time axes than axes"),
     "no axes": (with_array(n_time_axes=np.array(-1)), "negative number"),
-    "zero": (with_array(n=np.array(0)), "has no batches"),
-    "fraction": (with_array(n=np.array(0.5)), "no whole number"),
+    "zero": (with_array(n=np.array(0)), "has no number of batches"),
+    "fraction": (with_array(n=np.array(0.5)), "has no number of batches"),
 }
 
 

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from bnrewrite.population.moments import Moments
 from bnrewrite.population.padded import PaddedMoments
-from bnrewrite.population.ragged import crop, hold
+from bnrewrite.population.ragged import hold, length
 
 quick = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 
@@ -71,6 +71,46 @@ def test_padded_mean_is_the_mean_of_edge_padded_arrays(
     moments = in_two_parts(arrays, depth, cut)
     assert moments.n == len(arrays)
     assert_allclose(moments.padded_mean, np.mean(padded(arrays, depth, "edge"), axis=0), atol=1e-12)
+
+
+def there_in(array: np.ndarray, depth: int, number: int) -> np.ndarray | None:
+    """Steps at which an array is there; for every third at all, and not said."""
+    if number % 3 == 0:
+        return None
+    return reached_in(array, depth, 7 * number) > 0
+
+
+def partly(arrays: list[np.ndarray], depth: int, numbers: range) -> PaddedMoments:
+    """Moments of the arrays of these numbers, at the steps where they are there."""
+    weight = np.zeros(arrays[0].shape[:depth] + (1,) * (arrays[0].ndim - depth))
+    moments = PaddedMoments.empty(depth, weight, arrays[0])
+    for number in numbers:
+        array, there = arrays[number], there_in(arrays[number], depth, number)
+        reached = reached_in(array, depth, number)
+        moments.add(reached if there is None else reached * there, array, there=there)
+    return moments
+
+
+@quick
+@given(arrays_of_different_lengths(), st.integers(0, 5))
+def test_padded_mean_leaves_out_the_steps_at_which_an_array_is_not_there(
+    drawn: tuple[int, list[np.ndarray]], cut: int
+) -> None:
+    depth, arrays = drawn
+    moments = partly(arrays, depth, range(len(arrays))[:cut])
+    moments.merge(partly(arrays, depth, range(len(arrays))[cut:]))
+    moments = PaddedMoments.from_arrays(moments.to_arrays())
+    everywhere = [np.ones(a.shape[:depth] + (1,) * (a.ndim - depth)) for a in arrays]
+    there = [there_in(a, depth, i) for i, a in enumerate(arrays)]
+    masks = [e if t is None else t.astype(float) for e, t in zip(everywhere, there, strict=True)]
+    n = np.sum(padded(masks, depth, "edge"), axis=0)
+    total = np.sum(
+        padded([a * m for a, m in zip(arrays, masks, strict=True)], depth, "edge"), axis=0
+    )
+    assert_array_equal(moments.is_there(), n.reshape(n.shape[:depth]) > 0)
+    counted = np.broadcast_to(n > 0, total.shape)
+    mean = moments.padded_mean
+    assert_allclose(mean[counted], (total / np.maximum(n, 1))[counted], atol=1e-12)
 
 
 @quick
@@ -226,22 +266,8 @@ def test_hold_changes_nothing_if_all_steps_were_reached(shape: tuple[int, ...]) 
     assert_array_equal(hold(values, np.ones(shape, dtype=bool)), values)
 
 
-def test_crop_drops_the_steps_behind_the_last_one_reached() -> None:
-    values = np.arange(24.0).reshape(3, 4, 2)
+def test_length_is_up_to_the_last_step_reached_on_each_axis() -> None:
     reached = np.zeros((3, 4), dtype=bool)
     reached[0, 2] = reached[1, 0] = True
-    cropped, mask = crop(values, reached)
-    assert_array_equal(cropped, values[:2, :3])
-    assert_array_equal(mask, reached[:2, :3])
-
-
-def test_crop_keeps_what_was_not_reached_in_front() -> None:
-    values, mask = crop(np.arange(4.0), np.array([False, True, True, False]))
-    assert_array_equal(values, [0, 1, 2])
-    assert_array_equal(mask, [False, True, True])
-
-
-def test_crop_without_time_axes_changes_nothing() -> None:
-    values, mask = crop(np.arange(4.0), np.array(True))
-    assert_array_equal(values, np.arange(4.0))
-    assert mask.all()
+    assert [length(reached, axis) for axis in (0, 1)] == [2, 3]
+    assert length(np.array([False, True, True, False]), 0) == 3

@@ -49,7 +49,7 @@ class Estimator:
 
     def __init__(self, inputs: Sequence[Variable], exported: Exported, *, mode: Any) -> None:
         self._inputs = list(inputs)
-        outputs, self._sources = sources(exported)
+        outputs, self._sources = sources(exported, mode)
         self._variances = {m.name: v.name for m, v in exported.variance_of.items()}
         self._origin = Origin(MADE_BY, exported.fingerprints)
         streams = [v for v in graph_inputs(outputs) if is_random_stream(v)]

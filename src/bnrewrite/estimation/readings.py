@@ -18,7 +18,7 @@ import numpy as np
 
 from bnrewrite.estimation.batches import BatchError
 from bnrewrite.estimation.sources import Source
-from bnrewrite.population.ragged import Array, Mask, crop, hold, up_to
+from bnrewrite.population.ragged import Array, Mask, hold, length, up_to
 from bnrewrite.population.tally import Reading
 
 
@@ -42,14 +42,18 @@ def read(
     if needed is not None and not needed.any():
         return None
     count = _count(source, values, value.shape, number, needed)
-    reached = _reached(source, values, value.shape, count, needed)
+    ran = _ran(source, values, value.shape)
+    reached = _reached(ran, count, needed)
     if not reached.any():
         return None
     if not reached.all():
         if count is not None:
             # A loop that stopped early holds its count too, and there is nothing to count.
             count = np.where(_with_ndim(reached, count.ndim), count, 0.0)
-        value, reached, count, needed = _cropped(hold(value, reached), reached, count, needed)
+        kept = up_to(_lengths(ran, reached, needed))
+        value, reached = hold(value, reached)[kept], reached[kept]
+        count = None if count is None else count[kept]
+        needed = None if needed is None else needed[kept]
     if count is not None:
         value = _without_empty(source, value, reached, count, number, pooling)
     _check_finite(source, value, number)
@@ -117,34 +121,37 @@ def _count(
     return count
 
 
-def _reached(
-    source: Source,
-    values: Sequence[Any],
-    shape: tuple[int, ...],
-    count: Array | None,
-    needed: Mask | None,
-) -> Mask:
-    """Which steps of the statistic there were in a batch."""
+def _ran(source: Source, values: Sequence[Any], shape: tuple[int, ...]) -> Mask:
+    """The steps that loops took."""
     shape = shape[: source.depth]
-    reached = np.ones(shape, dtype=bool)
+    ran = np.ones(shape, dtype=bool)
     for axis, index in enumerate(source.taken):
         if index is not None:
             steps = np.arange(shape[axis]) < np.asarray(values[index])[..., None]
-            reached &= steps.reshape(steps.shape + (1,) * (len(shape) - axis - 1))
-    if count is not None:
-        reached &= (count > 0).reshape(*shape, -1).any(axis=-1)
-    return reached if needed is None else reached & needed
+            ran &= steps.reshape(steps.shape + (1,) * (len(shape) - axis - 1))
+    return ran
 
 
-def _cropped(
-    value: Array, reached: Mask, count: Array | None, needed: Mask | None
-) -> tuple[Array, Mask, Array | None, Mask | None]:
-    """Drop the steps behind the last one that was reached, or that was not needed."""
-    ends = reached if needed is None else reached | ~needed
-    value, ends = crop(value, ends)
-    kept = up_to(ends.shape)
-    count = None if count is None else count[kept]
-    return value, reached[kept], count, None if needed is None else needed[kept]
+def _reached(ran: Mask, count: Array | None, needed: Mask | None) -> Mask:
+    """The steps that have a value."""
+    reached = ran if needed is None else ran & needed
+    return reached if count is None else reached & (count > 0).reshape(*ran.shape, -1).any(axis=-1)
+
+
+def _lengths(ran: Mask, reached: Mask, needed: Mask | None) -> tuple[int, ...]:
+    """The number of steps to keep of each loop.
+
+    Up to the last one that was reached, or at which it is known that it was not needed. Of loops
+    that were not entered nothing is known.
+    """
+    lengths = []
+    for axis in range(reached.ndim):
+        known = reached
+        if needed is not None:
+            entered = needed.any(axis=tuple(range(axis, reached.ndim)), keepdims=True)
+            known = reached | (ran & ~needed & entered)
+        lengths.append(length(known, axis))
+    return tuple(lengths)
 
 
 def _without_empty(

@@ -1,18 +1,20 @@
 """Sources: what an estimator has to compute, and where each statistic is among it.
 
 Of a statistic in a branch nothing is computed for a batch that did not take it, if that is known
-without a loop having to run: such a batch may be one on which the branch would fail.
+without a loop having to run: such a batch may be one on which the branch would fail. (Numba
+computes what several branches share, and JAX all of them.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
-from bnrewrite.graph.engine import Variable, ifelse
+from bnrewrite.graph.engine import Variable, computes_lazily, ifelse
 from bnrewrite.graph.engine import tensor as at
 from bnrewrite.graph.exported import Export, Exported
-from bnrewrite.graph.needs import Need, renamed
+from bnrewrite.graph.needs import Need
 from bnrewrite.graph.statistics import Statistic, loops_of, place
 
 
@@ -53,28 +55,32 @@ class Source:
         return len(self.loops)
 
 
-def sources(exported: Exported) -> tuple[list[Variable], list[Source]]:
+def sources(exported: Exported, mode: Any) -> tuple[list[Variable], list[Source]]:
     """What an estimator has to compute, and where each statistic is among it."""
-    exports = {s: _if_entered(export) for s, export in exported.exports.items()}
+    exports = exported.exports
+    if computes_lazily(mode):
+        exports = _only_if_entered(exports)
     variables = list(dict.fromkeys(v for e in exports.values() for v in e.variables()))
     index: dict[Need | None, int] = {v: i for i, v in enumerate(variables)}
     return variables, [_source(s, export, index) for s, export in exports.items()]
 
 
-def _if_entered(export: Export) -> Export:
-    """Compute nothing of a statistic if no step can have needed it."""
-    entered = export.entered
-    if not isinstance(entered, Variable):
-        return export
+def _only_if_entered(exports: Mapping[Statistic, Export]) -> dict[Statistic, Export]:
+    """Compute nothing of statistics that no step can have needed: by one `ifelse` for a branch."""
+    inside: dict[Need, dict[Variable, Variable]] = {}
+    for export in exports.values():
+        if isinstance(entered := export.entered, Variable):
+            inside.setdefault(entered, {}).update({v: v for v in export.variables()})
+    for entered, variables in inside.items():
+        variables.pop(entered)
+        nothing = [at.zeros([n or 0 for n in v.type.shape], dtype=v.dtype) for v in variables]
+        inside[entered] = dict(zip(variables, ifelse(entered, [*variables], nothing), strict=True))
 
-    def lazily(variable: Variable) -> Variable:
-        kind = variable.type
-        nothing = at.zeros([n or 0 for n in kind.shape], dtype=kind.dtype)
-        value: Variable = ifelse(entered, variable, nothing)
-        return value
+    def changed(export: Export) -> Export:
+        lazy = inside.get(export.entered, {})
+        return replace(export.mapped(lambda v: lazy.get(v, v)), entered=export.entered)
 
-    need = export.need if export.need is entered else renamed(lazily)(export.need)
-    return replace(export.mapped(lazily), need=need, entered=entered)
+    return {statistic: changed(export) for statistic, export in exports.items()}
 
 
 def _source(statistic: Statistic, export: Export, index: Mapping[Need | None, int]) -> Source:

@@ -19,10 +19,10 @@ from typing import Any
 
 if sys.version_info < (3, 12):
     from bnrewrite.graph.on_aesara import *
-    from bnrewrite.graph.on_aesara import Variable, function, graph_inputs
+    from bnrewrite.graph.on_aesara import Variable, function, get_mode, graph_inputs
 else:
     from bnrewrite.graph.on_pytensor import *
-    from bnrewrite.graph.on_pytensor import Variable, function, graph_inputs
+    from bnrewrite.graph.on_pytensor import Variable, function, get_mode, graph_inputs
 
 
 def function_without_updates(
@@ -40,3 +40,8 @@ def function_without_updates(
         on_unused_input="ignore",
         mode=mode,
     )
+
+
+def computes_lazily(mode: Any) -> bool:
+    """Whether the branches of an `ifelse` may differ in shape, as those of JAX may not."""
+    return type(get_mode(mode).linker).__name__ != "JAXLinker"

@@ -43,6 +43,12 @@ def is_measured(variable: Variable, look_back: int = 8) -> bool:
     return any(is_measured(v, look_back - 1) for v in node.inputs if not isinstance(v, Constant))
 
 
+def read(node: Apply) -> list[Variable]:
+    """The inputs whose values a node reads, and not their shapes alone, as `ones_like` does."""
+    is_fill = isinstance(node.op, Elemwise) and type(node.op.scalar_op).__name__ == "Second"
+    return node.inputs[1:] if is_fill else list(node.inputs)
+
+
 def is_sum(op: Op) -> bool:
     """Whether an op adds up values along axes."""
     if isinstance(op, CAReduce):

@@ -43,6 +43,7 @@ from bnrewrite.graph.sums import (
     described,
     is_measured,
     is_sum,
+    read,
     summed,
     values_of_marks,
 )
@@ -111,7 +112,7 @@ class Search:
         elif role is Role.SHARED and self._sums_examples(path, node):
             self._find(path, variable, f"{name} ({described(node)})" if name else described(node))
         else:
-            roles = [(self._role(role, node.op, self._has_batch(path, v)), v) for v in node.inputs]
+            roles = [(self._role(role, node.op, self._has_batch(path, v)), v) for v in read(node)]
             return [(r, path, v, name if r is Role.SHARED else "") for r, v in roles if r]
         return []
 

@@ -85,11 +85,7 @@ def hold(values: Array, reached: Mask) -> Array:
     return values
 
 
-def crop(values: Array, reached: Mask) -> tuple[Array, Mask]:
-    """Drop the steps behind the last one that was `reached`, on each time axis of both."""
-    for axis in range(reached.ndim):
-        others = tuple(a for a in range(reached.ndim) if a != axis)
-        length = int(np.flatnonzero(reached.any(axis=others))[-1]) + 1
-        index = (slice(None),) * axis + (slice(length),)
-        values, reached = values[index], reached[index]
-    return values, reached
+def length(mask: Mask, axis: int) -> int:
+    """The number of steps of an axis up to the last one at which `mask` is true anywhere."""
+    others = tuple(a for a in range(mask.ndim) if a != axis)
+    return int(np.flatnonzero(mask.any(axis=others))[-1]) + 1
