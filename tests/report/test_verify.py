@@ -55,6 +55,7 @@ def test_right_graph_is_checked_at_the_longest_length_seen_and_beyond(
 output  structure  rows  size  order  longer  after until
 y             yes   yes   yes    yes     yes            -
 cost          yes   yes   yes    yes     yes            -
+axes of examples: x 1, mask 1
 longer: batches of 7 and 8 steps"""
     for values, axes in (
         (batch(4), None),

@@ -10,10 +10,12 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from bnrewrite.graph.endless import running_on
-from bnrewrite.graph.engine import Apply, TensorType, Variable, function_without_updates
+from bnrewrite.graph.endless import running_on, steps_taken
+from bnrewrite.graph.engine import TensorType, Variable, function_without_updates
+from bnrewrite.graph.statistics import Path
 
 Values = list[NDArray[Any]]
 Predict = Callable[..., Values]
@@ -60,13 +62,12 @@ class Comparison:
             self._running_on = {n_steps: self._compile(running_on(self.outputs, n_steps))}
         return self._running_on[n_steps]
 
-    def steps_taken(
-        self, loops: Sequence[Apply], n_steps: int, values: Sequence[Any]
-    ) -> tuple[list[int], list[int]]:
-        """How many steps `loops` of the inference graph take, and if they run on to `n_steps`."""
-        lengths = [node.outputs[0].shape[0] for node in loops]
-        taken = [int(n) for n in self._compile([*lengths, *running_on(lengths, n_steps)])(*values)]
-        return taken[: len(loops)], taken[len(loops) :]
+    def stop_before(self, paths: Sequence[Path], n_steps: int, values: Sequence[Any]) -> bool:
+        """Whether loops of the inference graph would take further steps if they ran on."""
+        taken = [steps_taken(path) for path in paths]
+        computed = self._compile([*taken, *running_on(taken, n_steps)])(*values)
+        pairs = zip(computed[: len(paths)], computed[len(paths) :], strict=True)
+        return not all(np.array_equal(before, after) for before, after in pairs)
 
     def _compile(self, outputs: Sequence[Variable]) -> Predict:
         function = function_without_updates(self.inputs, outputs, mode=self._mode)

@@ -24,7 +24,7 @@ from bnrewrite.report.comparison import Predict
 from bnrewrite.report.layouts import EXAMPLES, Grown, Layout, growth, layouts
 from bnrewrite.report.rows import Rows
 from bnrewrite.report.tolerance import nudged
-from bnrewrite.report.variants import Variant
+from bnrewrite.report.variants import Variant, described
 from bnrewrite.report.wholes import REASON, are_made_by_examples
 
 Found = dict[str, str | None]  # for each check the reason why it could not be made, or None
@@ -59,8 +59,8 @@ class Batches:
 
     def __call__(self, variant: Variant) -> Values:
         """The outputs of a variant."""
-        moved = f"{self.what}, with examples {variant} in their places"
-        return self._compute(self._axes.take(self._values, variant), moved)
+        what = f"{self.what}, with examples {described(variant)}"
+        return self._compute(self._axes.take(self._values, variant), what)
 
     def of_any_size(self, variant: Variant) -> Values | None:
         """The outputs of a variant; None if it can't be computed for its number of examples."""

@@ -54,9 +54,17 @@ class Lengthener:
             steps = {h: missing[k] + more for k, found in handles.items() for h in found}
             if any(steps.values()):
                 longer, shown = _extended(values, steps)
-                if reason := self._shortfall(longer, longest, more, lengths_of):
-                    return Longer(batches, reason)
+                try:
+                    lengths = lengths_of(longer)
+                except Exception as error:  # whatever the engine raises: it may be of one length
+                    first_line = " ".join(str(error).strip().splitlines()[:1])
+                    return Longer(
+                        batches,
+                        f"the training graph can't be computed for more steps: {first_line}",
+                    )
                 batches.append((longer, shown))
+                if reason := self._shortfall(lengths, longest, more):
+                    return Longer(batches, reason)
         return Longer(batches, None if batches else self._stuck())
 
     def _loops(self) -> list[tuple[Path, str, int]]:
@@ -82,15 +90,8 @@ class Lengthener:
     def _is_of(self, i: int, kind: Kind) -> bool:
         return self._kinds.of(self._inputs[i], None) == {kind}
 
-    def _shortfall(
-        self, values: Values, longest: Lengths, more: int, lengths_of: LengthsOf
-    ) -> str | None:
-        """Why a longer batch does not do."""
-        try:
-            lengths = lengths_of(values)
-        except Exception as error:  # whatever the engine raises: it may be made for one length
-            first_line = " ".join(str(error).strip().splitlines()[:1])
-            return f"the training graph can't be computed for more steps: {first_line}"
+    def _shortfall(self, lengths: Lengths, longest: Lengths, more: int) -> str | None:
+        """Why longer batches, for which loops have these `lengths`, do not do."""
         for path, name, level in self._loops():
             may_stop = any(map(is_while_loop, path))
             wanted = longest[name][level] + more

@@ -78,9 +78,7 @@ def _undecided(
     comparison: Comparison, values: Values, conditions: Sequence[Place], n_steps: int
 ) -> str | None:
     """Why nothing was to be seen, if no loop has stopped before its last step."""
-    loops = [path[0] for path, _ in conditions if len(path) == 1]
-    before, after = comparison.steps_taken(loops, n_steps, values)
-    if any(a != b for a, b in zip(before, after, strict=True)) or len(loops) < len(conditions):
+    if comparison.stop_before([path for path, _ in conditions], n_steps, values):
         return None
     return (
         "examples decide together when a loop stops, and in this batch it took all of its steps. "

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnrewrite.cautions import NotChecked, caution
+from bnrewrite.estimation.batches import names
 from bnrewrite.graph.axis_kinds import AxisKinds, Kind
 from bnrewrite.graph.batch_kind import batch_kind
 from bnrewrite.graph.behind import stops
@@ -59,9 +60,10 @@ def verify_batch(
         If anything can't be checked.
     """
     check = _Check(scope, comparison, values, axes)
-    check.rows()
-    steps = check.longer(longest, lengths_of)
-    result = Verification(check.verified(), steps)
+    with np.errstate(all="ignore"):  # an example alone may be what no batch ever was
+        check.rows()
+        steps = check.longer(longest, lengths_of)
+    result = Verification(check.verified(), steps, check.batch_axes())
     if not result:
         lines = "\n  ".join(result.not_checked())
         caution(f"not everything could be checked:\n  {lines}", NotChecked)
@@ -135,6 +137,11 @@ class _Check:
         for output, found in zip(self._outputs, self._found, strict=True):
             if output.may_stop:
                 found["after until"] = reason or found["rows"]
+
+    def batch_axes(self) -> dict[str, int | None]:
+        """The axis of each input that was taken for that of the examples."""
+        inputs = names(self._comparison.inputs)
+        return dict(zip(inputs, self._axes.axes, strict=True))
 
     def verified(self) -> tuple[Verified, ...]:
         """What was found of each output."""
