@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnrewrite.report.layouts import Layout
-from bnrewrite.report.tolerance import differ, difference, tolerance
+from bnrewrite.report.tolerance import differ, difference, tolerance_of
 from bnrewrite.report.variants import Variant
 
 Array = NDArray[Any]
@@ -45,10 +45,12 @@ class Rows:
     rounded: Array
     layouts: Sequence[Layout]
     failures: dict[Layout, Failures] = field(init=False)
+    unclear: str | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.failures = {layout: {} for layout in self.layouts}
-        self._allowed = tolerance(self.value, self.rounded, self.layouts[0].unit_axis)
+        self._tolerance = tolerance_of(self.value, self.rounded, self.layouts[0].unit_axis)
+        self.unclear = self._tolerance.unclear
 
     def compare(self, variant: Variant, actual: Array) -> None:
         """Compare with this output of another batch, made of these examples."""
@@ -59,7 +61,7 @@ class Rows:
 
     def _compare(self, layout: Layout, failures: Failures, variant: Variant, actual: Array) -> None:
         other = layout.apart(actual, len(variant))
-        expected, allowed = (layout.apart(v, self.n) for v in (self.value, self._allowed))
+        expected, allowed = (layout.apart(v, self.n) for v in (self.value, self._tolerance.allowed))
         is_empty = 0 in actual.shape and actual.shape != self.value.shape
         if other is None or expected is None or allowed is None or is_empty:
             shape = f"{self.label} has shape {actual.shape} for {len(variant)} examples"
@@ -70,7 +72,7 @@ class Rows:
         shapes = (expected.shape, other.shape)
         expected, allowed, other = held(expected, allowed, other)
         wrong = differ(expected, other, allowed)
-        if not wrong.any():
+        if wrong.sum() <= self._tolerance.n_excused:
             return
         stayed = _stayed(layout, variant, wrong) if len(variant) == self.n else None
         for check, where in _by_check(wrong, stayed):
