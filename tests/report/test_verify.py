@@ -351,6 +351,19 @@ def test_output_that_grows_in_another_way_is_not_checked() -> None:
         graph.verify((values,))
 
 
+def test_output_whose_shape_depends_on_values_is_not_checked() -> None:
+    x, mask = at.dtensor3("x"), at.dmatrix("mask")
+    y = rnn(x, mask, marked)
+    steps = at.tanh(x) * (1 + 0 * y)
+    graph = InferenceGraph([x, mask], [y, steps[mask.nonzero()]])  # of all unmasked steps
+    values = batch(4)
+    graph.estimate([values])
+    values["mask"][2:, 1:3] = 0
+    with pytest.warns(NotChecked, match="output 1: rows.* its shape does not follow from the num"):
+        result = graph.verify(values)
+    assert result.outputs[0].checks["rows"] == "yes"
+
+
 @pytest.mark.parametrize("depth", [0, 1, 2])
 def test_nan_that_training_does_not_have_is_not_checked(depth: int) -> None:
     def layer(x: Variable) -> Variable:

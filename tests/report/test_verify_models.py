@@ -419,6 +419,7 @@ RIGHT = [
     Model("costs", costs, None, further=(("labels", LABELS, 0),)),
     Model("words", embedded, further=(("words", LABELS, 0),)),
     Model("sparse input", sparse_part, further=(("part", sparse_value(), 0),)),
+    Model("sparse output", lambda x: engine.sparse.csr_from_dense(bn(x)), depths=(0,)),
     Model("attention", attentive, further=(("memory", MEMORY, 1),)),
     Model("recurrent", recurrent, further=(("memory", MEMORY, 1), ("mask", MASK, 1))),
     Model("branch", lambda x, c: ifelse(c > 0, bn(x), x), further=(("c", np.asarray(1), None),)),

@@ -64,8 +64,10 @@ class Rows:
         expected, allowed = (layout.apart(v, self.n) for v in (self.value, self._tolerance.allowed))
         is_empty = 0 in actual.shape and actual.shape != self.value.shape
         if other is None or expected is None or allowed is None or is_empty:
-            shape = f"{self.label} has shape {actual.shape} for {len(variant)} examples"
-            failures.setdefault("rows", f"{shape}, and {self.value.shape} for {self.n}.")
+            self.unclear = (
+                f"its shape does not follow from the number of examples: {self.value.shape} for "
+                f"{self.n}, and {actual.shape} for {len(variant)} of them."
+            )
             return
         for axis in layout.example_axes:
             expected, allowed = expected.take(variant, axis), allowed.take(variant, axis)
@@ -84,13 +86,9 @@ class Rows:
                 text = f"{self.label} of example {variant[place]} {what} {_CHANGES[check]}"
                 failures[check] = text
 
-    def verdict(self, ignored: Sequence[str] = ()) -> Failures:
-        """The failures in the layout in which there are fewest, without those `ignored`."""
-        all_failures = [
-            {check: text for check, text in failures.items() if check not in ignored}
-            for failures in self.failures.values()
-        ]
-        return min(all_failures, key=len)
+    def verdict(self) -> Failures:
+        """The failures in the layout in which there are fewest."""
+        return min(self.failures.values(), key=len)
 
 
 def _by_check(

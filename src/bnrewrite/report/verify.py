@@ -123,10 +123,11 @@ class _Check:
         for values, steps in longer.batches:
             what = f"a batch of {steps} steps"
             batches = OtherBatches(self._comparison.inference, values, self._axes, what)
-            examine(batches, self._outputs, few_variants(self._axes.n_examples))
-        for found in self._found:
-            if longer.batches or longer.reason:
-                found["longer"] = longer.reason or found["rows"]
+            examined = examine(batches, self._outputs, few_variants(self._axes.n_examples))
+            for found, of_longer in zip(self._found, examined.found, strict=True):
+                found["longer"] = found.get("longer") or found["rows"] or of_longer["rows"]
+        for found in self._found if longer.reason else ():
+            found["longer"] = longer.reason
         if any(output.may_stop for output in self._outputs):
             self._after_until([self._values, *(values for values, _ in longer.batches)], longest)
         return tuple(steps for _, steps in longer.batches)
