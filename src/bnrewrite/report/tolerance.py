@@ -92,7 +92,7 @@ def _unit_sizes(size: Array, unit_axis: int | None, typical: Array) -> Array:
         return typical
     by_unit = np.moveaxis(size, unit_axis, 0).reshape(size.shape[unit_axis], -1)
     shape = [-1 if axis == unit_axis else 1 for axis in range(size.ndim)]
-    return np.minimum(_small_sizes(by_unit).reshape(shape), 100 * typical)
+    return np.asarray(np.minimum(_small_sizes(by_unit).reshape(shape), 100 * typical))
 
 
 def _small_sizes(rows: Array) -> Array:
@@ -102,7 +102,7 @@ def _small_sizes(rows: Array) -> Array:
     count = (rows > 0).sum(axis=1)
     in_order = np.sort(np.where(rows > 0, rows, np.inf), axis=1)
     found = in_order[np.arange(len(rows)), np.maximum(count - 1, 0) // 10]
-    return np.where(count > 0, found, 0)
+    return np.asarray(np.where(count > 0, found, 0))
 
 
 def differ(expected: Array, actual: Array, allowed: Array) -> NDArray[np.bool_]:
