@@ -12,6 +12,7 @@ from bnrewrite import (
     NotChecked,
     UnmarkedStatistic,
     batch_normalize,
+    mark_moments,
     mark_statistic,
 )
 from engine import Variable
@@ -61,6 +62,7 @@ def test_right_graph_is_checked_at_the_longest_length_seen_and_beyond(
 output  structure  rows  size  order  longer  after until
 y             yes   yes   yes    yes     yes            -
 cost          yes   yes   yes    yes     yes            -
+axes of examples: x 1, mask 1
 longer: batches of 7 and 8 steps"""
     for values, axes in (
         (batch(4), None),
@@ -196,7 +198,7 @@ def test_outputs_without_examples_can_not_be_checked() -> None:
     values = RNG.normal(size=(4, 2))
     graph.estimate([(values,)])
     with pytest.raises(
-        ValueError, match=r"nothing of \['output 0'\] .* none of them has an axis of"
+        ValueError, match=r"nothing of \['output 0'\] .* it has no axis of examples"
     ):
         graph.verify((values,), (0,))
 
@@ -288,3 +290,187 @@ def test_there_is_no_gap_on_the_only_batch_of_the_estimate() -> None:
     graph.estimate([values])
     _, y, _ = repr(graph.gap(values)).splitlines()
     assert float(y.split()[5]) < 1e-12
+
+
+# ---- what can't be checked is said
+
+
+def test_noise_that_is_the_same_for_all_places_is_checked() -> None:
+    x = at.dmatrix("x")
+    stream = engine.stream(0)
+    _, noise = engine.normal(stream, (3,))
+    graph = InferenceGraph([x], (x - mark_statistic(x.mean(axis=0), "mean")) * noise)
+    values = RNG.normal(size=(4, 3))
+    graph.estimate([(values,)])
+    assert graph.verify((values,))
+
+
+@pytest.mark.filterwarnings("ignore::bnrewrite.UnmarkedStatistic")  # told of, too
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_graph_for_one_number_of_examples_is_checked_for_it(depth: int) -> None:
+    def graph_with(start: Any, leak: float) -> InferenceGraph:
+        x = at.TensorType("float64", (None,) * (depth + 2))("x")
+        y = in_loops(depth, lambda x_t: marked(x_t) + start - leak * x_t.mean(axis=0), x)
+        return InferenceGraph([x], y)
+
+    start = engine.shared(np.ones((4, 3)), "start")
+    values = RNG.normal(size=(*[2] * depth, 4, 3))
+    graph = graph_with(start, 0.0)
+    graph.estimate([(values,)])
+    with pytest.warns(
+        NotChecked, match=r"size: the outputs can't be computed for [15] examples in"
+    ):
+        (output,) = graph.verify((values,)).outputs
+    assert [output.checks[c] for c in ("rows", "size", "order")] == ["yes", "no", "yes"]
+    graph = graph_with(start, 0.1)
+    graph.estimate([(values,)])
+    with pytest.raises(RuntimeError, match="other examples of its batch"):
+        graph.verify((values,))
+    # A parameter for each place makes the order matter.
+    graph = graph_with(engine.shared(np.arange(12.0).reshape(4, 3), "start"), 0.0)
+    graph.estimate([(values,)])
+    with pytest.raises(RuntimeError, match=r"place in the batch .* a parameter for each place"):
+        graph.verify((values,))
+
+
+def in_loops(depth: int, layer: Any, x: Variable) -> Variable:
+    if not depth:
+        return layer(x)
+    return engine.scan(lambda x_t: in_loops(depth - 1, layer, x_t), [x])
+
+
+def test_types_that_allow_one_number_of_examples_leave_nothing_out() -> None:
+    x = at.TensorType("float64", (4, 3))("x")
+    graph = InferenceGraph([x], marked(x))
+    values = RNG.normal(size=(4, 3))
+    graph.estimate([(values,)])
+    result = graph.verify((values,))
+    assert result
+    assert result.outputs[0].checks["size"] == "-"
+
+
+def test_output_that_grows_in_another_way_is_not_checked() -> None:
+    x = at.dmatrix("x")
+    y = marked(x)
+    with_start = at.concatenate([at.zeros_like(y[:1]), y], axis=0)
+    graph = InferenceGraph([x], [y, with_start])
+    values = RNG.normal(size=(4, 3))
+    graph.estimate([(values,)])
+    with pytest.warns(NotChecked, match=r"output 1: rows, size, order: its shape does not grow"):
+        graph.verify((values,))
+
+
+def test_output_whose_shape_depends_on_values_is_not_checked() -> None:
+    x, mask = at.dtensor3("x"), at.dmatrix("mask")
+    y = rnn(x, mask, marked)
+    steps = at.tanh(x) * (1 + 0 * y)
+    graph = InferenceGraph([x, mask], [y, steps[mask.nonzero()]])  # of all unmasked steps
+    values = batch(4)
+    graph.estimate([values])
+    values["mask"][2:, 1:3] = 0
+    with pytest.warns(NotChecked, match="output 1: rows.* its shape does not follow from the num"):
+        result = graph.verify(values)
+    assert result.outputs[0].checks["rows"] == "yes"
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_nan_that_training_does_not_have_is_not_checked(depth: int) -> None:
+    def layer(x: Variable) -> Variable:
+        return x / at.sqrt(mark_statistic(x.var(axis=0), "variance"))
+
+    x = at.TensorType("float64", (None,) * (depth + 2))("x")
+    graph = InferenceGraph([x], in_loops(depth, layer, x))
+    values = RNG.normal(size=(*[2] * depth, 4, 3))
+    (statistic,) = graph.statistics
+    graph.assign({statistic.name: np.broadcast_to([-1.0, 1.0, 1.0], (*[1] * depth, 3))})
+    n = 4 * 3 * 2**depth
+    match = f"rows.*: {n // 3} of its {n} elements are NaN where the training graph has numbers"
+    with pytest.warns(NotChecked, match=match):
+        (output,) = graph.verify((values,)).outputs
+    assert output.checks["rows"] == "no"
+    graph.assign({statistic.name: -np.ones((*[1] * depth, 3))})
+    with pytest.raises(ValueError, match=rf"nothing of .* {n} of its {n} elements are NaN"):
+        graph.verify((values,))
+
+
+def test_loop_that_examples_stop_but_that_never_stopped_is_not_checked() -> None:
+    def stopping_at(level: float, x: Variable) -> Variable:
+        def step(h: Variable) -> Any:
+            h = at.tanh(h + marked(x))
+            return h, engine.until(at.square(h).mean() > level)
+
+        return engine.scan(step, outputs_info=at.zeros_like(x), n_steps=6)[-1]
+
+    x = at.dmatrix("x")
+    values = RNG.normal(size=(4, 3))
+    for level, stops in ((99.0, False), (1e-9, True)):  # at the first step, whoever is there
+        graph = InferenceGraph([x], stopping_at(level, x))
+        graph.estimate([(values,)])
+        if stops:
+            match = r"when a loop in front of it stops, .* from inputs \['x'\]"
+            with pytest.raises(RuntimeError, match=match):
+                graph.verify((values,))
+        else:
+            with pytest.warns(NotChecked, match="after until: .* in this batch it took all of its"):
+                graph.verify((values,))
+
+
+def test_loops_that_can_not_be_made_longer_are_not_checked_for_it() -> None:
+    x, positions = at.dtensor3("x"), engine.shared(np.ones((3, 1, 1)), shape=(None, 1, 1))
+    graph = InferenceGraph([x], engine.scan(marked, [x + positions]))
+    values = RNG.normal(size=(3, 4, 3))
+    graph.estimate([(values,)])
+    with pytest.warns(
+        NotChecked, match="longer: the training graph can't be computed for more ste"
+    ):
+        graph.verify((values,))
+    flat = at.dmatrix("flat")  # (batch, time x units)
+    sequence = flat.reshape((flat.shape[0], -1, 3)).dimshuffle(1, 0, 2)
+    graph = InferenceGraph([flat], engine.scan(marked, [sequence], name="of_flat"))
+    graph.estimate([(values.reshape(4, 9),)])
+    with pytest.warns(
+        NotChecked, match=r"which axes of the inputs make the loops \['of_flat'\] lo"
+    ):
+        graph.verify((values.reshape(4, 9),))
+
+
+def test_loop_of_a_given_number_of_steps_is_made_longer_by_this_number() -> None:
+    x, n = at.dmatrix("x"), at.lscalar("n")
+    h = engine.scan(lambda h: at.tanh(marked(h + x)), outputs_info=x, n_steps=n)
+    graph = InferenceGraph([x, n], h[-1])
+    values = RNG.normal(size=(4, 3))
+    graph.estimate([(values, 3), (values, 5)])
+    assert graph.verify((values, 2)).lengths == ([5], [6])
+
+
+def test_structure_does_not_ask_for_what_only_statistics_read() -> None:
+    x = at.dmatrix("x")
+    mean, variance = mark_moments(x.mean(axis=0), x.var(axis=0), x.shape[0], "bn")
+    for output, left_out in (
+        (x - mean, "bn.variance"),
+        (x / variance, "bn.mean"),
+        (x - mark_statistic(variance.sum(), "total"), "bn.variance"),
+    ):
+        graph = InferenceGraph([x], output)
+        assert left_out in [s.name for s in graph.statistics]
+        assert graph.verify().outputs[0].checks["structure"] == "yes"
+        graph.outputs = [x]
+        with pytest.raises(RuntimeError, match="do not depend on") as error:
+            graph.verify()
+        assert left_out not in str(error.value)
+
+
+def test_gap_of_outputs_of_any_type() -> None:
+    x = at.dmatrix("x")
+    y = x - mark_statistic(x.mean(axis=0), "mean")
+    outputs = [y > 0, at.argmax(y, axis=1), engine.sparse.csr_from_dense(y)]
+    graph = InferenceGraph([x], outputs)
+    values = RNG.normal(size=(4, 3))
+    graph.estimate([(values + 1,)])
+    batch, population = values - values.mean(axis=0), values - values.mean(axis=0) - 1
+    truth = [(batch > 0, population > 0), (batch.argmax(1), population.argmax(1))]
+    truth.append((batch, population))
+    for gap, (a, b) in zip(graph.gap((values,)).outputs, truth, strict=True):
+        a, b = a.astype(float), b.astype(float)
+        expected = [np.sqrt((a**2).mean()), np.abs(a - b).max()]
+        np.testing.assert_allclose([gap.rms, gap.greatest], expected)

@@ -4,16 +4,17 @@ A link says what the length of an axis is: that of one other axis, which makes t
 a product of several. Most ops that models are made of have a rule of their own; of any other it is
 asked how it computes the shape of its outputs. Where that can't be said, there is no link.
 
-Ops are known by their names, which both engines share, as the same op may be in another module. A
-kind is coarser than a length: a part of an axis (``x[1:]``) is of its kind, and so are the two that
-are joined along it.
+Ops of the engine are known by their names: both engines share them, but not the modules.
+
+A kind is coarser than a length: a part of an axis (``x[1:]``) is of its kind, and so are the two
+that are joined along it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from bnrewrite.graph.engine import Apply, CAReduce, Constant, Variable, infer_shape
+from bnrewrite.graph.engine import NAME, Apply, CAReduce, Constant, Op, Variable, infer_shape
 from bnrewrite.graph.engine import tensor as at
 from bnrewrite.graph.factors import Number, entries, factors
 from bnrewrite.graph.index_rules import Links, assigned, gathered, same, sliced
@@ -26,12 +27,18 @@ def links(node: Apply) -> Links:
         return _reduced(node)
     if contraction(node):
         return _contracted(node)
-    return _RULES.get(type(node.op).__name__, _inferred)(node)
+    return _RULES.get(_name_of(node.op), _inferred)(node)
+
+
+def _name_of(op: Op) -> str:
+    """The name of an op of ours or of the engine; none for others, which may mean anything."""
+    kind = type(op)
+    return kind.__name__ if kind.__module__.split(".")[0] in (NAME, "bnrewrite") else ""
 
 
 def is_reduction(node: Apply) -> bool:
     """Whether `node` reduces axes of its input, as a sum does."""
-    return isinstance(node.op, CAReduce) or type(node.op).__name__ in ("MaxAndArgmax", "Argmax")
+    return isinstance(node.op, CAReduce) or _name_of(node.op) in ("MaxAndArgmax", "Argmax")
 
 
 def reduced_axes(node: Apply) -> list[int]:
@@ -43,7 +50,7 @@ def reduced_axes(node: Apply) -> list[int]:
 def contraction(node: Apply) -> list[tuple[Variable, int]]:
     """The two variables, and their axes, over which a matrix product sums; none for other ops."""
     op = getattr(node.op, "core_op", node.op)
-    if type(op).__name__ not in ("Dot", "BatchedDot", "StructuredDot", "TrueDot", "MatMul"):
+    if _name_of(op) not in ("Dot", "BatchedDot", "StructuredDot", "TrueDot", "MatMul"):
         return []
     left, right = node.inputs[:2]
     return [(left, left.ndim - 1), (right, max(right.ndim - 2, 0))]

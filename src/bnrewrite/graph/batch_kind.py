@@ -53,23 +53,19 @@ def _of_any_axis(variable: Variable, kinds: AxisKinds) -> set[Kind]:
     return set().union(*(kinds.of(variable, axis) for axis in range(n_axes)))
 
 
-def _formula(statistic: Statistic) -> list[Place]:
-    """What a statistic is before it is marked."""
-    node = statistic.variable.owner
-    if node is None:
-        return []
-    if isinstance(node.op, Mark):
-        return [(statistic.path, node.inputs[statistic.variable.index])]
-    return [(statistic.path, v) for v in node.inputs]
+def _formula(statistic: Statistic) -> Place:
+    """What a statistic is before it is marked: itself, if by its tag alone."""
+    path, variable = statistic.path, statistic.variable
+    node = variable.owner
+    return (path, node.inputs[variable.index] if node and isinstance(node.op, Mark) else variable)
 
 
 def _data(statistics: Sequence[Statistic], outputs: Sequence[Variable]) -> set[Place]:
-    """The places with values of the inputs in them other than by way of a statistic."""
+    """The places with values of the inputs in them, other than statistics and what is theirs."""
     marked = {(s.path, s.variable) for s in statistics}
-    starts: list[Place] = [((), v) for v in outputs]
-    starts += [place for s in statistics for place in _formula(s)]
-    edges = edges_behind(starts, lambda place: place in marked or is_length(place))
-    return before(((path, v) for path, v in edges if not path and _is_input(v)), edges)
+    edges = edges_behind((((), v) for v in outputs), is_length)
+    inputs = [place for place in edges if not place[0] and _is_input(place[1])]
+    return before(inputs, edges, marked)
 
 
 def _is_input(variable: Variable) -> bool:
@@ -79,21 +75,16 @@ def _is_input(variable: Variable) -> bool:
 def _reduced(statistic: Statistic, kinds: AxisKinds, data: set[Place]) -> set[Kind]:
     """The kinds that the formula of a statistic reduces data over."""
     found: set[Kind] = set()
-    todo = _formula(statistic)
-    further: list[Place] = []
-    seen: set[Place] = set()
-    if statistic.variable.owner and not isinstance(statistic.variable.owner.op, Mark):
-        todo = [(statistic.path, statistic.variable)]
-        data = {*data, *todo}
+    todo, further = [_formula(statistic)], list[Place]()
+    is_open = {*data, (statistic.path, statistic.variable)}
     while todo or (further and not found):
         place = todo.pop() if todo else further.pop()
-        if place in seen or place not in data:
-            continue
-        seen.add(place)
-        reduced, near, far = _step(place, kinds, data)
-        found |= reduced
-        todo += near
-        further += far
+        if place in is_open:
+            is_open.remove(place)
+            reduced, near, far = _step(place, kinds, data)
+            found |= reduced
+            todo += near
+            further += far
     own = [kinds.of(statistic.variable, a, statistic.path) for a in range(statistic.variable.ndim)]
     return found.difference(*own)
 

@@ -55,8 +55,8 @@ def _boundary(node: Apply, boundaries: dict[Apply, OpBoundary | None]) -> OpBoun
     return boundaries[node]
 
 
-def before(places: Iterable[Place], edges: Edges) -> set[Place]:
-    """The `places`, and those of `edges` that they are somewhere behind."""
+def before(places: Iterable[Place], edges: Edges, ends: Collection[Place]) -> set[Place]:
+    """The `places`, and those of `edges` that they are behind, up to and without the `ends`."""
     readers: Edges = {}
     for reader, read in edges.items():
         for place in read:
@@ -65,7 +65,7 @@ def before(places: Iterable[Place], edges: Edges) -> set[Place]:
     todo = list(places)
     while todo:
         place = todo.pop()
-        if place not in found:
+        if place not in found and place not in ends:
             found.add(place)
             todo.extend(readers.get(place, ()))
     return found

@@ -2,7 +2,7 @@
 
 A while-loop stops when its condition says so, and nothing of what it would have computed later can
 be seen. To see it, the loop is built anew so that it takes some number of steps at least, though
-not more than it has room for.
+not more than it has room for. And the steps that it does take are counted, at any depth.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from bnrewrite.graph.engine import Apply, Variable
 from bnrewrite.graph.engine import tensor as at
 from bnrewrite.graph.loops import Loop
 from bnrewrite.graph.rebuild import Memo, clone_node, rebuild
+from bnrewrite.graph.statistics import Path
 
 
 def running_on(outputs: Sequence[Variable], n_steps: int) -> list[Variable]:
@@ -38,6 +39,22 @@ def running_on(outputs: Sequence[Variable], n_steps: int) -> list[Variable]:
         return loop.build()[0]
 
     return rebuild(outputs, {}, rebuild_node)
+
+
+def steps_taken(path: Path) -> Variable:
+    """How many steps the loop that `path` ends in takes, for each step of the loops around it."""
+    taken: Variable = path[-1].outputs[0].shape[0]
+    for node in reversed(path[:-1]):
+        boundary = boundary_of(node)
+        assert boundary is not None
+        if is_loop(node):
+            loop = Loop(node, list(node.inputs), node.outputs, boundary.inner_inputs)
+            loop.add_nit_sots([taken])
+            (taken,) = loop.build()[1]
+        else:
+            memo = dict(zip(boundary.inner_inputs, node.inputs, strict=True))
+            (taken,) = rebuild([taken], memo, clone_node)
+    return taken
 
 
 def may_stop(node: Apply) -> bool:

@@ -88,8 +88,7 @@ def _is_none(bound: Variable | None) -> bool:
 
 def index_of(node: Any) -> list[Any]:
     """The index of a subtensor as it was written, with variables for its numbers."""
-    op = node.op
-    indices = iter(node.inputs[2 if "Inc" in type(op).__name__ else 1 :])
+    indices = iter(node.inputs[1:])
 
     def filled(part: Any) -> Any:
         return None if part is None else next(indices)
@@ -98,7 +97,7 @@ def index_of(node: Any) -> list[Any]:
         slice(filled(i.start), filled(i.stop), filled(i.step))
         if isinstance(i, slice)
         else filled(i)
-        for i in op.idx_list
+        for i in node.op.idx_list
     ]
 
 

@@ -52,7 +52,7 @@ def gathered(node: Apply) -> Links:
     arrays = {a: v for a, v in enumerate(index) if _is_numbers(v)}
     places = list(arrays)
     is_plain = all(isinstance(v, slice) or _is_slice(v) for v in index if not _is_numbers(v))
-    if not is_plain or places != list(range(places[0], places[-1] + 1)):
+    if not places or not is_plain or places != list(range(places[0], places[-1] + 1)):
         return
     n_new = max(v.ndim for v in arrays.values())
     for axis, v in arrays.items():

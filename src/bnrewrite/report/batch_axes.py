@@ -130,6 +130,9 @@ def _found(
     if len(sizes) != 1 or any(len(axes) > 1 for axes in of_kind):
         return None
     known = kinds.of_parameters() | kinds.all_steps()
+    for v, shape, axes in zip(inputs, shapes, of_kind, strict=True):
+        if axes:
+            known = known.union(*(kinds.of(v, a) for a in range(len(shape)) if a not in axes))
     found: Axes = []
     for v, shape, axes in zip(inputs, shapes, of_kind, strict=True):
         as_long = [a for a, n in enumerate(shape) if n in sizes and not kinds.of(v, a) & known]

@@ -1,7 +1,9 @@
 """Comparison: the outputs with statistics of either kind, compiled when they are first asked for.
 
 No function moves random streams, so that all of them draw the same noise. Only outputs that are
-numbers take part; a random stream among them has none.
+numbers take part; a random stream among them has none. What rounding makes of the outputs can be
+seen: each function computes with parameters that are off by a rounding error if called with
+``nudge=True``.
 """
 
 from __future__ import annotations
@@ -10,10 +12,19 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from bnrewrite.graph.endless import running_on
-from bnrewrite.graph.engine import Apply, TensorType, Variable, function_without_updates
+from bnrewrite.graph.endless import running_on, steps_taken
+from bnrewrite.graph.engine import (
+    SharedVariable,
+    TensorType,
+    Variable,
+    function_without_updates,
+    graph_inputs,
+)
+from bnrewrite.graph.engine import tensor as at
+from bnrewrite.graph.statistics import Path
 
 Values = list[NDArray[Any]]
 Predict = Callable[..., Values]
@@ -60,17 +71,37 @@ class Comparison:
             self._running_on = {n_steps: self._compile(running_on(self.outputs, n_steps))}
         return self._running_on[n_steps]
 
-    def steps_taken(
-        self, loops: Sequence[Apply], n_steps: int, values: Sequence[Any]
-    ) -> tuple[list[int], list[int]]:
-        """How many steps `loops` of the inference graph take, and if they run on to `n_steps`."""
-        lengths = [node.outputs[0].shape[0] for node in loops]
-        taken = [int(n) for n in self._compile([*lengths, *running_on(lengths, n_steps)])(*values)]
-        return taken[: len(loops)], taken[len(loops) :]
+    def stop_before(self, paths: Sequence[Path], n_steps: int, values: Sequence[Any]) -> bool:
+        """Whether loops of the inference graph would take further steps if they ran on."""
+        taken = [steps_taken(path) for path in paths]
+        computed = self._compile([*taken, *running_on(taken, n_steps)])(*values)
+        pairs = zip(computed[: len(paths)], computed[len(paths) :], strict=True)
+        return not all(np.array_equal(before, after) for before, after in pairs)
 
     def _compile(self, outputs: Sequence[Variable]) -> Predict:
-        function = function_without_updates(self.inputs, outputs, mode=self._mode)
-        return lambda *values: [_dense(value) for value in function(*values)]
+        is_nudged = at.bscalar("is_nudged")
+        parameters = filter(_is_real, graph_inputs(outputs))
+        givens = [(p, p.type.filter_variable(_nudged(p, is_nudged))) for p in parameters]
+        inputs = [*self.inputs, is_nudged]
+        function = function_without_updates(inputs, outputs, givens, self._mode)
+
+        def predict(*values: Any, nudge: bool = False) -> Values:
+            return [_dense(value) for value in function(*values, nudge)]
+
+        return predict
+
+
+def _is_real(variable: Variable) -> bool:
+    kind = variable.type
+    is_shared = isinstance(variable, SharedVariable) and isinstance(kind, TensorType)
+    return is_shared and not hasattr(kind, "format") and kind.dtype.startswith("float")
+
+
+def _nudged(parameter: Variable, is_nudged: Variable) -> Variable:
+    """A parameter, or one that is off by a rounding error, for functions that are asked for it."""
+    eps = np.finfo(parameter.dtype).eps
+    factor = at.switch(is_nudged, 1 + eps, 1)
+    return parameter * at.cast(factor, parameter.dtype)
 
 
 def _dense(value: Any) -> NDArray[Any]:

@@ -1,8 +1,7 @@
 """Examine: compute the outputs of a batch and of its variants, and compare them.
 
 What is compared, and how, is told in `variants`, `layouts` and `rows`, and for outputs without
-examples in `wholes`. Here it is run, one batch after the other, and nothing is kept of them but the
-outputs of the first.
+examples in `wholes`. Here it is run, one batch after the other.
 
 A graph may be made for batches of one size, by a static shape or an initial state for each place.
 Then its outputs are compared for this size alone, as far as the graph says where their examples
@@ -17,13 +16,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-
-from bnrewrite.report.batch_axes import BatchAxes, Values
-from bnrewrite.report.comparison import Predict
+from bnrewrite.report.batch_axes import Values
 from bnrewrite.report.layouts import EXAMPLES, Grown, Layout, growth, layouts
+from bnrewrite.report.other_batches import OtherBatches
 from bnrewrite.report.rows import Rows
-from bnrewrite.report.tolerance import nudged
 from bnrewrite.report.variants import Variant
 from bnrewrite.report.wholes import REASON, are_made_by_examples
 
@@ -40,57 +36,16 @@ class Output(NamedTuple):
     may_stop: bool
 
 
-class Batches:
-    """The outputs of the variants of a batch."""
+class Examined(NamedTuple):
+    """The outputs of a batch, what was found of each, and whether it could be compared at all."""
 
-    def __init__(self, predict: Predict, values: Values, axes: BatchAxes, what: str) -> None:
-        self._predict, self._values, self._axes, self.what = predict, values, axes, what
-        self.n, self.is_one_size = axes.n_examples, axes.is_one_size
-        self.no_other_size: str | None = None
-
-    def original(self) -> tuple[Values, Values]:
-        """The outputs of the batch, and again with other rounding errors in the inputs."""
-        rng = np.random.default_rng(0)
-        outputs = self._compute(self._values, self.what)
-        try:
-            with np.errstate(all="ignore"):
-                return outputs, self._predict(*(nudged(v, rng) for v in self._values))
-        except Exception:  # as for a number that had to be one of a few
-            return outputs, outputs
-
-    def __call__(self, variant: Variant) -> Values:
-        """The outputs of a variant."""
-        moved = f"{self.what}, with examples {variant} in their places"
-        return self._compute(self._axes.take(self._values, variant), moved)
-
-    def of_any_size(self, variant: Variant) -> Values | None:
-        """The outputs of a variant; None if it can't be computed for its number of examples."""
-        if len(variant) == self.n:
-            return self(variant)
-        if self.is_one_size or self.no_other_size:
-            return None
-        try:
-            return self(variant)
-        except RuntimeError as error:
-            first_line = str(error.__cause__).strip().splitlines()[:1]
-            self.no_other_size = (
-                f"the outputs can't be computed for {len(variant)} examples instead of {self.n}: "
-                f"{' '.join(first_line)}"
-            )
-            return None
-
-    def _compute(self, values: Values, what: str) -> Values:
-        try:
-            with np.errstate(all="ignore"):  # NaN is for `verify` to tell of
-                return self._predict(*values)
-        except Exception as error:
-            raise RuntimeError(f"the outputs can't be computed for {what}. {error}") from error
+    values: Values
+    found: list[Found]
+    compared: list[bool]
 
 
-def examine(
-    batches: Batches, outputs: Sequence[Output], plan: Sequence[Variant]
-) -> tuple[Values, list[Found]]:
-    """Compare the outputs in all variants of a `plan`; return the outputs, and what was found.
+def examine(batches: OtherBatches, outputs: Sequence[Output], plan: Sequence[Variant]) -> Examined:
+    """Compare the outputs in all variants of a `plan`.
 
     Raises
     ------
@@ -111,16 +66,18 @@ def examine(
                 row.compare(variant, others[i])
     wholes = [i for i, found in enumerate(possible) if found == []]
     made = _wholes(batches, wholes)
-    return values, [
+    found: list[Found] = [
         _found_in_rows(batches, output, rows[i])
         if i in rows
         else dict.fromkeys(CHECKS, made.get(i, _unknown(batches)))
         for i, output in enumerate(outputs)
     ]
+    compared = [i in rows or found[i]["rows"] is None for i in range(len(outputs))]
+    return Examined(values, found, compared)
 
 
 def _layouts(
-    batches: Batches, outputs: Sequence[Output], values: Values
+    batches: OtherBatches, outputs: Sequence[Output], values: Values
 ) -> list[list[Layout] | None]:
     """The layouts of each output; none if it has no examples; None if that can't be told."""
     lengths: dict[int, Values] = {}
@@ -153,8 +110,8 @@ def _as_grown(shapes: dict[int, tuple[int, ...]], may_stop: bool) -> list[Layout
     return layouts(known) if len(known) == len(grown) else None
 
 
-def _found_in_rows(batches: Batches, output: Output, rows: Rows) -> Found:
-    found: Found = dict.fromkeys(CHECKS)
+def _found_in_rows(batches: OtherBatches, output: Output, rows: Rows) -> Found:
+    found: Found = dict.fromkeys(CHECKS, rows.unclear)
     failures = rows.verdict()
     if output.is_noisy and "rows" not in failures:
         noise = "noise is drawn for each place in a batch, which another place does not get."
@@ -170,7 +127,7 @@ def _found_in_rows(batches: Batches, output: Output, rows: Rows) -> Found:
     return found
 
 
-def _wholes(batches: Batches, places: Sequence[int]) -> dict[int, str | None]:
+def _wholes(batches: OtherBatches, places: Sequence[int]) -> dict[int, str | None]:
     """For outputs without examples, None if they are made by examples; else the reason."""
     if not places:
         return {}
@@ -192,7 +149,7 @@ class _NoOtherSizeError(Exception):
     """A batch of another size can't be computed."""
 
 
-def _unknown(batches: Batches) -> str:
+def _unknown(batches: OtherBatches) -> str:
     if batches.is_one_size:
         return "it can't be told where its examples are, as batches have one size."
     if batches.no_other_size:

@@ -44,19 +44,16 @@ class Layout(NamedTuple):
             shape += [n for n in parts if n is not None]
         return value.reshape(shape)
 
-    def _all_dims(self) -> list[int | None]:
-        apart = (dims if EXAMPLES in dims else (0,) for dims in self.axes)
-        return [n for dims in apart for n in dims]
-
     @property
     def example_axes(self) -> list[int]:
         """The axes of examples, when taken apart."""
-        return [axis for axis, n in enumerate(self._all_dims()) if n is EXAMPLES]
+        apart = [n for dims in self.axes for n in (dims if EXAMPLES in dims else (0,))]
+        return [axis for axis, n in enumerate(apart) if n is EXAMPLES]
 
     @property
     def unit_axis(self) -> int | None:
-        """The last axis that is not one of examples."""
-        others = [axis for axis, n in enumerate(self._all_dims()) if n is not EXAMPLES]
+        """The last axis of the output without examples, if there is one."""
+        others = [axis for axis, dims in enumerate(self.axes) if EXAMPLES not in dims]
         return others[-1] if others else None
 
 

@@ -43,21 +43,28 @@ class Lengthener:
 
     def longer(self, values: Values, longest: Lengths, lengths_of: LengthsOf) -> Longer:
         """The batch of `values` with as many steps as the `longest`, and with one more."""
-        now = lengths_of(values)
+        batches: list[tuple[Values, list[int]]] = []
+        try:
+            handles = self._missing(values, longest, _computed(lengths_of, values))
+            for more in (0, 1) if handles else ():
+                longer, steps = _extended(values, {h: n + more for h, n in handles.items()})
+                lengths = _computed(lengths_of, longer)
+                if more or any(handles.values()):
+                    batches.append((longer, steps))
+                if reason := self._shortfall(lengths, longest, more):
+                    return Longer(batches, reason)
+        except _NotComputedError as error:
+            reason = f"the training graph can't be computed for more steps: {error}"
+            return Longer(batches, reason)
+        return Longer(batches, None if batches else self._stuck())
+
+    def _missing(self, values: Values, longest: Lengths, now: Lengths) -> dict[Handle, int]:
+        """How many steps there are to add to what makes loops longer."""
         missing: dict[Kind, int] = {}
         for path, name, level in self._loops():
             kind = self._kinds.of_steps(path)
             missing[kind] = max(missing.get(kind, 0), longest[name][level] - now[name][level])
-        handles = {kind: self._handles(kind, values) for kind in missing}
-        batches: list[tuple[Values, list[int]]] = []
-        for more in (0, 1):
-            steps = {h: missing[k] + more for k, found in handles.items() for h in found}
-            if any(steps.values()):
-                longer, shown = _extended(values, steps)
-                if reason := self._shortfall(longer, longest, more, lengths_of):
-                    return Longer(batches, reason)
-                batches.append((longer, shown))
-        return Longer(batches, None if batches else self._stuck())
+        return {handle: n for kind, n in missing.items() for handle in self._handles(kind, values)}
 
     def _loops(self) -> list[tuple[Path, str, int]]:
         """The loops around each statistic, with its name and the axis of its value for each."""
@@ -82,15 +89,8 @@ class Lengthener:
     def _is_of(self, i: int, kind: Kind) -> bool:
         return self._kinds.of(self._inputs[i], None) == {kind}
 
-    def _shortfall(
-        self, values: Values, longest: Lengths, more: int, lengths_of: LengthsOf
-    ) -> str | None:
-        """Why a longer batch does not do."""
-        try:
-            lengths = lengths_of(values)
-        except Exception as error:  # whatever the engine raises: it may be made for one length
-            first_line = " ".join(str(error).strip().splitlines()[:1])
-            return f"the training graph can't be computed for more steps: {first_line}"
+    def _shortfall(self, lengths: Lengths, longest: Lengths, more: int) -> str | None:
+        """Why longer batches, for which loops have these `lengths`, do not do."""
         for path, name, level in self._loops():
             may_stop = any(map(is_while_loop, path))
             wanted = longest[name][level] + more
@@ -117,6 +117,17 @@ class Lengthener:
         if not stuck:
             return None
         return f"it can't be told which axes of the inputs make the loops {list(stuck)} longer."
+
+
+class _NotComputedError(Exception):
+    """The training graph can't be computed, as it may be for one length alone."""
+
+
+def _computed(lengths_of: LengthsOf, values: Values) -> Lengths:
+    try:
+        return lengths_of(values)
+    except Exception as error:  # whatever the engine raises
+        raise _NotComputedError(" ".join(str(error).strip().splitlines()[:1])) from error
 
 
 def _extended(values: Values, steps: Mapping[Handle, int]) -> tuple[Values, list[int]]:

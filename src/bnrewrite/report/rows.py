@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnrewrite.report.layouts import Layout
-from bnrewrite.report.tolerance import differ, difference, tolerance
+from bnrewrite.report.tolerance import differ, difference, tolerance_of
 from bnrewrite.report.variants import Variant
 
 Array = NDArray[Any]
@@ -45,35 +45,36 @@ class Rows:
     rounded: Array
     layouts: Sequence[Layout]
     failures: dict[Layout, Failures] = field(init=False)
+    unclear: str | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.failures = {layout: {} for layout in self.layouts}
-        self._apart = {
-            layout: (apart, tolerance(apart, again, layout.unit_axis))
-            for layout in self.layouts
-            if (apart := layout.apart(self.value, self.n)) is not None
-            and (again := _like(layout.apart(self.rounded, self.n), apart)) is not None
-        }
+        self._tolerance = tolerance_of(self.value, self.rounded, self.layouts[0].unit_axis)
+        self.unclear = self._tolerance.unclear
 
     def compare(self, variant: Variant, actual: Array) -> None:
         """Compare with this output of another batch, made of these examples."""
+        checks = {"rows", "order"} if len(variant) == self.n else {"size"}
         for layout, failures in self.failures.items():
-            if {"rows", "order", "size"} - failures.keys():
+            if checks - failures.keys():
                 self._compare(layout, failures, variant, actual)
 
     def _compare(self, layout: Layout, failures: Failures, variant: Variant, actual: Array) -> None:
         other = layout.apart(actual, len(variant))
-        if layout not in self._apart or other is None or 0 in actual.shape != self.value.shape:
-            shape = f"{self.label} has shape {actual.shape} for {len(variant)} examples"
-            failures.setdefault("rows", f"{shape}, and {self.value.shape} for {self.n}.")
+        expected, allowed = (layout.apart(v, self.n) for v in (self.value, self._tolerance.allowed))
+        is_empty = 0 in actual.shape and actual.shape != self.value.shape
+        if other is None or expected is None or allowed is None or is_empty:
+            self.unclear = (
+                f"its shape does not follow from the number of examples: {self.value.shape} for "
+                f"{self.n}, and {actual.shape} for {len(variant)} of them."
+            )
             return
-        expected, allowed = self._apart[layout]
         for axis in layout.example_axes:
             expected, allowed = expected.take(variant, axis), allowed.take(variant, axis)
         shapes = (expected.shape, other.shape)
         expected, allowed, other = held(expected, allowed, other)
         wrong = differ(expected, other, allowed)
-        if not wrong.any():
+        if wrong.sum() <= self._tolerance.n_excused:
             return
         stayed = _stayed(layout, variant, wrong) if len(variant) == self.n else None
         for check, where in _by_check(wrong, stayed):
@@ -85,13 +86,9 @@ class Rows:
                 text = f"{self.label} of example {variant[place]} {what} {_CHANGES[check]}"
                 failures[check] = text
 
-    def verdict(self, ignored: Sequence[str] = ()) -> Failures:
-        """The failures in the layout in which there are fewest, without those `ignored`."""
-        all_failures = [
-            {check: text for check, text in failures.items() if check not in ignored}
-            for failures in self.failures.values()
-        ]
-        return min(all_failures, key=len)
+    def verdict(self) -> Failures:
+        """The failures in the layout in which there are fewest."""
+        return min(self.failures.values(), key=len)
 
 
 def _by_check(
@@ -109,11 +106,6 @@ def _stayed(layout: Layout, variant: Variant, like: Array) -> NDArray[np.bool_]:
     for axis in layout.example_axes:
         stayed &= in_place.reshape([-1 if a == axis else 1 for a in range(like.ndim)])
     return stayed
-
-
-def _like(value: Array | None, other: Array) -> Array | None:
-    """`value`, or `other` if it has not its shape."""
-    return value if value is not None and value.shape == other.shape else other
 
 
 def held(expected: Array, allowed: Array, actual: Array) -> tuple[Array, Array, Array]:

@@ -20,9 +20,10 @@ from bnrewrite.estimation.batches import names
 from bnrewrite.graph.behind import Place, stops, values_read
 from bnrewrite.report.batch_axes import BatchAxes, Values
 from bnrewrite.report.comparison import Comparison
-from bnrewrite.report.examine import Batches, Output, examine
+from bnrewrite.report.examine import Output, examine
+from bnrewrite.report.other_batches import OtherBatches
 from bnrewrite.report.rows import held
-from bnrewrite.report.tolerance import differ, tolerance
+from bnrewrite.report.tolerance import differ, tolerance_of
 from bnrewrite.report.variants import few_variants
 
 Array = NDArray[Any]
@@ -45,9 +46,8 @@ def verify_stops(
     running = comparison.running_on(n_steps)
     what = f"the batch, in which loops ran on to step {n_steps}"
     try:
-        longer, _ = examine(
-            Batches(running, values, axes, what), outputs, few_variants(axes.n_examples)
-        )
+        plan = few_variants(axes.n_examples)
+        longer = examine(OtherBatches(running, values, axes, what), outputs, plan).values
     except RuntimeError as error:
         if error.__cause__ is None:  # it was no failure to compute
             raise
@@ -64,7 +64,7 @@ def verify_stops(
 
 def _refuse_change(label: str, read: Sequence[str], before: Array, after: Array) -> None:
     """Refuse an output that changes if a loop runs on, as examples decide when it stops."""
-    shorter, allowed, after = held(before, tolerance(before, before, None), after)
+    shorter, allowed, after = held(before, tolerance_of(before, before, None).allowed, after)
     if differ(shorter, after, allowed).any():
         raise RuntimeError(
             f"{label} depends on when a loop in front of it stops, which is when something says so "
@@ -78,9 +78,7 @@ def _undecided(
     comparison: Comparison, values: Values, conditions: Sequence[Place], n_steps: int
 ) -> str | None:
     """Why nothing was to be seen, if no loop has stopped before its last step."""
-    loops = [path[0] for path, _ in conditions if len(path) == 1]
-    before, after = comparison.steps_taken(loops, n_steps, values)
-    if any(a != b for a, b in zip(before, after, strict=True)) or len(loops) < len(conditions):
+    if comparison.stop_before([path for path, _ in conditions], n_steps, values):
         return None
     return (
         "examples decide together when a loop stops, and in this batch it took all of its steps. "

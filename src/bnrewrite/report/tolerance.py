@@ -3,25 +3,51 @@
 Each element is compared by itself. What it may differ by is a small part of its own size and of
 that of its unit (the elements with the same index on the last axis that is not one of examples), so
 that a mask of -1e9 somewhere does not hide what happens elsewhere. The size of a unit is that of
-its small elements. To this comes what rounding really does: the outputs are computed once more with
-inputs that are off by as little as a number can be.
+its small elements.
 
-Numbers that are not floating point must be equal. So must be infinities, and NaN is equal to NaN.
+To this comes what rounding really does, which may be much in a long recurrence: the outputs are
+computed once more with inputs and parameters that are off by as little as a number can be. Where
+this changes one unit, it is taken to change all units of the same example and step, each by its
+size. Where it changes much, little can be said, and that is said (`unclear`).
+
+Numbers that are not floating point must be equal, but for a few more than rounding changes. So must
+be infinities; NaN is equal to NaN.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+_TIMES = 100  # rounding may do this much more than it was seen to do
+_VISIBLE = 0.1  # of the size of an element
+_FEW = 0.01  # of all elements
 
 
 def is_inexact(array: Array) -> bool:
     """Whether an array is of floating point, real or complex."""
     return bool(np.issubdtype(array.dtype, np.inexact))
+
+
+class Tolerance(NamedTuple):
+    """What the elements of an array may differ by.
+
+    Attributes
+    ----------
+    allowed : array
+        For each element.
+    n_excused : int
+        How many of them may differ by more.
+    unclear : str or None
+        Why a difference that is allowed may still be one, if rounding makes much of it.
+    """
+
+    allowed: Array
+    n_excused: int = 0
+    unclear: str | None = None
 
 
 def nudged(value: Any, rng: np.random.Generator) -> Any:
@@ -33,23 +59,40 @@ def nudged(value: Any, rng: np.random.Generator) -> Any:
     return np.where(np.isfinite(value) & (value != np.round(value)), off, value)
 
 
-def tolerance(value: Array, rounded: Array, unit_axis: int | None) -> Array:
+def tolerance_of(value: Array, rounded: Array, unit_axis: int | None) -> Tolerance:
     """What each element of `value` may differ by; `rounded` is it after another rounding."""
+    if rounded.shape != value.shape:
+        rounded = value
     if not is_inexact(value):
-        return np.zeros(value.shape)
+        changed = rounded != value
+        return Tolerance(np.zeros(value.shape), 10 * int(changed.sum()), _unclear(changed))
     eps = float(np.finfo(value.dtype).eps)
-    with np.errstate(all="ignore"):
-        size = np.abs(value).astype(np.float64)
-        noise = np.abs(rounded - value) if rounded.shape == value.shape else np.zeros(value.shape)
-    size[~np.isfinite(size)], noise[~np.isfinite(noise)] = 0, 0
+    size = np.abs(value).astype(np.float64)
+    size[~np.isfinite(size)] = 0
     typical = _small_sizes(size.reshape(1, -1))
-    units = typical
+    own = size + _unit_sizes(size, unit_axis, typical)
+    with np.errstate(all="ignore"):
+        noise = _TIMES * np.abs(rounded - value) / np.where(own > 0, own, np.inf)
+    noise[~np.isfinite(noise)] = 0
+    unclear = _unclear(noise > _VISIBLE)
     if unit_axis is not None:
-        by_unit = np.moveaxis(size, unit_axis, 0).reshape(size.shape[unit_axis], -1)
-        shape = [-1 if axis == unit_axis else 1 for axis in range(size.ndim)]
-        units = np.minimum(_small_sizes(by_unit).reshape(shape), 100 * typical)
-    allowed: Array = np.sqrt(eps) * (size + units) + 64 * eps * typical + 100 * noise
-    return allowed
+        noise = noise.max(axis=unit_axis, keepdims=True, initial=0)
+    return Tolerance((np.sqrt(eps) + noise) * own + 64 * eps * typical, 0, unclear)
+
+
+def _unclear(changed: NDArray[np.bool_]) -> str | None:
+    """Why little can be said, if rounding may have changed more than a few elements."""
+    if not changed.size or changed.mean() <= _FEW:
+        return None
+    return f"rounding alone may change {changed.mean():.0%} of it by as much as could be seen."
+
+
+def _unit_sizes(size: Array, unit_axis: int | None, typical: Array) -> Array:
+    if unit_axis is None:
+        return typical
+    by_unit = np.moveaxis(size, unit_axis, 0).reshape(size.shape[unit_axis], -1)
+    shape = [-1 if axis == unit_axis else 1 for axis in range(size.ndim)]
+    return np.asarray(np.minimum(_small_sizes(by_unit).reshape(shape), 100 * typical))
 
 
 def _small_sizes(rows: Array) -> Array:
@@ -59,7 +102,7 @@ def _small_sizes(rows: Array) -> Array:
     count = (rows > 0).sum(axis=1)
     in_order = np.sort(np.where(rows > 0, rows, np.inf), axis=1)
     found = in_order[np.arange(len(rows)), np.maximum(count - 1, 0) // 10]
-    return np.where(count > 0, found, 0)
+    return np.asarray(np.where(count > 0, found, 0))
 
 
 def differ(expected: Array, actual: Array, allowed: Array) -> NDArray[np.bool_]:

@@ -34,6 +34,15 @@ def few_variants(n: int) -> list[Variant]:
     return [*_repeated(n), list(range(n))[::-1], [0], *_larger(n)]
 
 
+def described(variant: Variant) -> str:
+    """The examples of a variant in words."""
+    if len(set(variant)) == 1:
+        times = "alone" if len(variant) == 1 else f"in all {len(variant)} places"
+        return f"{variant[0]} {times}"
+    shown = ", ".join(map(str, variant[:8]))
+    return shown + (f" and so on, {len(variant)} of them" if len(variant) > 8 else "")
+
+
 def _repeated(n: int) -> list[Variant]:
     """The first example in all places, and the last: a change of all others."""
     return [[0] * n, [n - 1] * n]

@@ -50,10 +50,13 @@ class Verification:
         What was checked of each output.
     lengths : tuple of list of int
         The numbers of steps of the longer batches.
+    batch_axes : mapping of str to int or None
+        For each input the axis that was taken for that of the examples.
     """
 
     outputs: tuple[Verified, ...]
-    lengths: tuple[list[int], ...] = field(default=())
+    lengths: tuple[list[int], ...] = ()
+    batch_axes: Mapping[str, int | None] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         """Whether all was checked."""
@@ -71,6 +74,9 @@ class Verification:
         rows = [["output", *CHECKS]]
         rows += [[output.label, *(output.checks[c] for c in CHECKS)] for output in self.outputs]
         lines = [align(rows)]
+        if self.batch_axes:
+            axes = ", ".join(f"{name} {axis}" for name, axis in self.batch_axes.items())
+            lines.append(f"axes of examples: {axes}")
         if self.lengths:
             steps = " and ".join(" x ".join(map(str, length)) for length in self.lengths)
             lines.append(f"longer: batches of {steps} steps")

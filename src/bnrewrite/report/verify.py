@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnrewrite.cautions import NotChecked, caution
+from bnrewrite.estimation.batches import names
 from bnrewrite.graph.axis_kinds import AxisKinds, Kind
 from bnrewrite.graph.batch_kind import batch_kind
 from bnrewrite.graph.behind import stops
@@ -25,8 +26,9 @@ from bnrewrite.graph.engine import RandomType, Variable, graph_inputs
 from bnrewrite.graph.scope import Scope
 from bnrewrite.report.batch_axes import Axes, BatchAxes, Values, same
 from bnrewrite.report.comparison import Comparison
-from bnrewrite.report.examine import Batches, Found, Output, examine
+from bnrewrite.report.examine import Examined, Found, Output, examine
 from bnrewrite.report.longer import Lengthener, Lengths, LengthsOf
+from bnrewrite.report.other_batches import OtherBatches
 from bnrewrite.report.stopping import verify_stops
 from bnrewrite.report.tolerance import is_inexact
 from bnrewrite.report.variants import few_variants, variants
@@ -59,9 +61,10 @@ def verify_batch(
         If anything can't be checked.
     """
     check = _Check(scope, comparison, values, axes)
-    check.rows()
-    steps = check.longer(longest, lengths_of)
-    result = Verification(check.verified(), steps)
+    with np.errstate(all="ignore"):  # an example alone may be what no batch ever was
+        check.rows()
+        steps = check.longer(longest, lengths_of)
+    result = Verification(check.verified(), steps, check.batch_axes())
     if not result:
         lines = "\n  ".join(result.not_checked())
         caution(f"not everything could be checked:\n  {lines}", NotChecked)
@@ -91,28 +94,27 @@ class _Check:
 
     def rows(self) -> None:
         """Look at the rows of the batch."""
-        batches = Batches(self._comparison.inference, self._values, self._axes, "the batch")
-        computed, found = examine(batches, self._outputs, variants(self._axes.n_examples))
-        self._add_unknown(computed, found)
-        if all(reasons["rows"] for reasons in found):
+        batches = OtherBatches(self._comparison.inference, self._values, self._axes, "the batch")
+        examined = examine(batches, self._outputs, variants(self._axes.n_examples))
+        self._add_unknown(examined)
+        if not any(examined.compared):
             raise ValueError(
-                f"nothing of {self._comparison.labels} can be checked with this batch: none of "
-                f"them has an axis of examples, or all are NaN. "
-                f"{self._outputs[0].label}: {found[0]['rows']}"
+                f"nothing of {self._comparison.labels} can be checked with this batch. "
+                f"{self._outputs[0].label}: {examined.found[0]['rows']}"
             )
-        for known, new in zip(self._found, found, strict=True):
+        for known, new in zip(self._found, examined.found, strict=True):
             known.update(new)
 
-    def _add_unknown(self, computed: Values, found: Sequence[Found]) -> None:
+    def _add_unknown(self, examined: Examined) -> None:
         """Say where NaN hides what an output depends on, unless training has it as well."""
-        has_nan = [is_inexact(value) and bool(np.isnan(value).any()) for value in computed]
-        if not any(has_nan):
+        are_nan = [np.isnan(v) if is_inexact(v) else np.zeros((), bool) for v in examined.values]
+        if not any(is_nan.any() for is_nan in are_nan):
             return
-        with np.errstate(all="ignore"):
-            training = self._comparison.batch(*self._values)
-        for value, trained, reasons in zip(computed, training, found, strict=True):
-            if is_inexact(value) and reasons["rows"] is None:
-                reasons["rows"] = _nan_of(np.isnan(value), trained)
+        training = self._comparison.batch(*self._values)
+        for i, (is_nan, trained) in enumerate(zip(are_nan, training, strict=True)):
+            reason = _nan_of(is_nan, trained)
+            examined.found[i]["rows"] = examined.found[i]["rows"] or reason
+            examined.compared[i] &= not is_nan.all()
 
     def longer(self, longest: Lengths, lengths_of: LengthsOf) -> tuple[list[int], ...]:
         """Look at longer batches, and at what comes after loops that stop; return the lengths."""
@@ -120,11 +122,12 @@ class _Check:
         longer = lengthener.longer(self._values, longest, lengths_of)
         for values, steps in longer.batches:
             what = f"a batch of {steps} steps"
-            batches = Batches(self._comparison.inference, values, self._axes, what)
-            examine(batches, self._outputs, few_variants(self._axes.n_examples))
-        for found in self._found:
-            if longer.batches or longer.reason:
-                found["longer"] = longer.reason or found["rows"]
+            batches = OtherBatches(self._comparison.inference, values, self._axes, what)
+            examined = examine(batches, self._outputs, few_variants(self._axes.n_examples))
+            for found, of_longer in zip(self._found, examined.found, strict=True):
+                found["longer"] = found.get("longer") or found["rows"] or of_longer["rows"]
+        for found in self._found if longer.reason else ():
+            found["longer"] = longer.reason
         if any(output.may_stop for output in self._outputs):
             self._after_until([self._values, *(values for values, _ in longer.batches)], longest)
         return tuple(steps for _, steps in longer.batches)
@@ -136,6 +139,11 @@ class _Check:
         for output, found in zip(self._outputs, self._found, strict=True):
             if output.may_stop:
                 found["after until"] = reason or found["rows"]
+
+    def batch_axes(self) -> dict[str, int | None]:
+        """The axis of each input that was taken for that of the examples."""
+        inputs = names(self._comparison.inputs)
+        return dict(zip(inputs, self._axes.axes, strict=True))
 
     def verified(self) -> tuple[Verified, ...]:
         """What was found of each output."""
@@ -153,6 +161,8 @@ def _known_of(
 
 def _nan_of(is_nan: NDArray[np.bool_], trained: NDArray[Any]) -> str | None:
     """What NaN in an output says of it, if training has numbers there, or if all is NaN."""
+    if not is_nan.any():
+        return None
     is_same = trained.shape == is_nan.shape
     unexpected = is_nan & ~np.isnan(trained) if is_same else is_nan
     if unexpected.any():
@@ -160,4 +170,4 @@ def _nan_of(is_nan: NDArray[np.bool_], trained: NDArray[Any]) -> str | None:
             f"{unexpected.sum()} of its {is_nan.size} elements are NaN where the training graph "
             "has numbers."
         )
-    return "all of it is NaN." if is_nan.all() and is_nan.size else None
+    return "all of it is NaN." if is_nan.all() else None
