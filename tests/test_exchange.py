@@ -21,6 +21,7 @@ OTHER = {"aesara": "pytensor", "pytensor": "aesara"}[bnrewrite.engine]
 MODELS = [
     Model(zoo.matrix, X),
     Model(zoo.bidirectional, SERIES),
+    Model(zoo.equal_loops, SERIES),
     Model(zoo.lstm, {**SERIES, "mask": "?tn"}),
     Model(zoo.lstm, {**SERIES, "mask": "?tn"}, dtype="float32"),
     Model(zoo.hierarchy, {"x": "stnu"}, loops=1),

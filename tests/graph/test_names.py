@@ -74,6 +74,21 @@ def test_of_layers_one_on_the_other_the_lower_comes_first() -> None:
         assert mean in engine.ancestors([mean_2])
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+def test_what_runs_backwards_has_the_same_name_under_both_engines(is_first: bool) -> None:
+    x = at.dtensor3("x")
+    both = [
+        engine.scan(lambda x_t: layer(x_t, weight("W")), [x], go_backwards=backwards, name="loop")
+        for backwards in (is_first, not is_first)
+    ]
+    (backward,) = {
+        s.name.split("/")[0]
+        for s in InferenceGraph([x], both).statistics
+        if any(v is s.path[0].outputs[0] for v in engine.ancestors([both[not is_first]]))
+    }
+    assert backward == "loop"
+
+
 @pytest.mark.parametrize("depth", [0, 1, 2])
 def test_layers_that_nothing_tells_apart_are_warned_about(depth: int) -> None:
     x = at.TensorType("float64", (None,) * (depth + 2))("x")

@@ -139,7 +139,7 @@ def test_types_are_kept(dtype: str) -> None:
     with engine.flags(floatX=dtype):
         y = train(x, GAMMA.astype(dtype), BETA.astype(dtype))[0]
         graph = InferenceGraph([x], y)
-        population = graph.estimate([[np.ones((2, 3), dtype)]])
+        population = graph.estimate([[np.random.default_rng(0).normal(size=(9, 3)).astype(dtype)]])
     assert graph.outputs.type == y.type
     assert {v.dtype.name for v in population.values()} == {dtype}
 

@@ -18,7 +18,7 @@ from bnrewrite.estimation.batches import is_masked
 from bnrewrite.graph.engine import TensorType, Variable
 from bnrewrite.graph.exported import Exported
 from bnrewrite.graph.fingerprints import MADE_BY
-from bnrewrite.graph.statistics import Statistic
+from bnrewrite.graph.statistics import Statistic, is_numbered
 from bnrewrite.population.origin import Origin
 
 Arrays = dict[Statistic, NDArray[Any]]
@@ -67,10 +67,19 @@ def _of_another_graph(
         return []
     mine = Origin(MADE_BY, exported.fingerprints)
     if not mine.is_comparable(origin):
+        numbered = [s.name for s in exported if is_numbered(s)]
+        hint = (
+            f" The numbers in names like {numbered[0]!r} may have been given in another order: "
+            "labels of their own would tell."
+            if numbered
+            else ""
+        )
         caution(
             "it can't be checked whether this population is one of this graph: it was estimated "
             f"with {origin.made_by or 'an earlier release'}, and this graph is built with "
-            f"{MADE_BY}. It is used as it is; `assign(dict(population))` does so without a word.",
+            f"{MADE_BY}. It is used as it is; `assign(dict(population))` does so without a word."
+            + hint
+            * bool(numbered),
             OtherOrigin,
         )
     names = set(population).intersection(mine.differing(origin))

@@ -1,23 +1,26 @@
 """Names: what to call statistics and loops, in every process and for every order of outputs.
 
 Names are labels, behind the names of the loops around. Where they are equal they get numbers: what
-is further upstream comes first, and among things that are equally far, a fingerprint decides. So a
-name says the same whatever order the outputs of the graph are in.
+is upstream of others comes first, and among those abreast, what they are made of decides, in words
+that both engines share (`ingredients`), and then a fingerprint. So a name says the same whatever
+order the outputs of the graph are in.
 
-Sharp edge: layers that are built alike, of parameters that have no names, can't be told apart by
+Sharp edges: where a fingerprint decides, the other engine, or another release, may decide
+otherwise. And layers that are built alike, of parameters that have no names, can't be told apart by
 anything but their order. Then there is a warning, which asks for labels.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from itertools import pairwise, repeat
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bnrewrite.cautions import Indistinguishable, caution
 from bnrewrite.graph.engine import Apply, Variable
 from bnrewrite.graph.fingerprints import Fingerprints
+from bnrewrite.graph.ingredients import ingredients
 from bnrewrite.graph.statistics import Path, unique
 
 _Thing = TypeVar("_Thing", Apply, Variable)
@@ -56,17 +59,20 @@ class Numbering:
     def _in_order(
         self, name: str, group: list[_Thing], path: Path, order: list[Apply]
     ) -> list[_Thing]:
-        levels = _levels(order)
-        by_level = {thing: levels.get(_variable(thing), 0) for thing in group}
-        abreast = Counter(by_level.values())
-        keys = {
-            thing: (level, self._alike.of(path, _variable(thing)) if abreast[level] > 1 else "")
-            for thing, level in by_level.items()
-        }
+        levels = _levels(group, order)
+        abreast = Counter(levels.values())
+        keys: dict[_Thing, tuple[Any, ...]] = {}
+        for thing, level in levels.items():
+            keys[thing] = (level,)
+            if abreast[level] > 1:
+                keys[thing] += self._made_of(path, _variable(thing))
         group = sorted(group, key=keys.__getitem__)
         if any(keys[a] == keys[b] and self._differ(path, a, b) for a, b in pairwise(group)):
             self._ambiguous.append(name)
         return group
+
+    def _made_of(self, path: Path, variable: Variable) -> tuple[Any, ...]:
+        return (*ingredients(path, variable), self._alike.of(path, variable))
 
     def warn(self) -> None:
         """Warn of what only its order tells apart, if there is any."""
@@ -88,10 +94,15 @@ def _variable(thing: Apply | Variable) -> Variable:
     return thing.outputs[0] if isinstance(thing, Apply) else thing
 
 
-def _levels(order: Iterable[Apply]) -> dict[Variable, int]:
-    """How many nodes are on the longest way to each variable."""
-    levels: dict[Variable, int] = {}
+def _levels(group: Collection[_Thing], order: Iterable[Apply]) -> dict[_Thing, int]:
+    """How many of a group are upstream of each of them, one of the other."""
+    members: set[Any] = set(group)
+    levels: dict[Any, int] = {}
+    upstream: dict[Variable, int] = {}
     for node in order:
-        level = 1 + max(map(levels.get, node.inputs, repeat(0)), default=0)
-        levels.update(dict.fromkeys(node.outputs, level))
-    return levels
+        level = max(map(upstream.get, node.inputs, repeat(0)), default=0)
+        for output in node.outputs:
+            here = members.intersection((node, output))
+            levels.update(dict.fromkeys(here, level))
+            upstream[output] = level + len(here)
+    return {thing: levels.get(thing, 0) for thing in group}

@@ -65,6 +65,11 @@ def place(path: Path) -> str:
     return "/".join(name_of(node) for node in path) or "outer graph"
 
 
+def is_numbered(statistic: Statistic) -> bool:
+    """Whether a number in its name tells a statistic, or a loop around it, from others."""
+    return statistic.name != "/".join([*map(name_of, statistic.path), statistic.label])
+
+
 def unique(name: str, taken: set[str]) -> str:
     """`name`, or the first of ``name_2``, ``name_3`` and so on that is not `taken`; now it is."""
     stem, slash = (name[:-1], "/") if name.endswith("/") else (name, "")

@@ -42,7 +42,7 @@ def packed(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
+                np.save(member, array, allow_pickle=False)
         archive.comment = _TAG + b"0" * _N_HEX
     content = buffer.getvalue()[:-_N_HEX]
     return content + hashlib.sha256(content).hexdigest().encode()
