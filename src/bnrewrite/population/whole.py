@@ -2,9 +2,12 @@
 
 The content is written to a file that has no name, where the system can do that, or to a hidden one
 beside the target, and takes the place of the target when it is on the disk. So no reader ever sees
-half a file; of several writers one is last, and its file is whole; and who is killed in between
-leaves nothing behind, unless files have to have names. A symbolic link stays one, and what it leads
-to is replaced; mode, owner and group of an old file stay, as far as this process may set them.
+half a file; of several writers one is last, and its file is whole. A symbolic link stays one, and
+what it leads to is replaced; mode, owner and group of an old file stay, as far as this process may
+set them.
+
+Sharp edge: a process that is killed in the instant between naming a whole file and moving it leaves
+that one hidden file; without files that have no name, one that is killed while it writes.
 """
 
 from __future__ import annotations
