@@ -1,6 +1,6 @@
 """From a training graph to its inference graph: the passes in a row.
 
-Each pass is told where it is done; here they meet. `InferenceGraph` holds what lasts between them:
+Each pass is told where it is done; here they meet. `InferenceGraph` keeps what lasts between them:
 the survey of the training graph and the outputs, on top of the estimates and checks.
 """
 

@@ -407,7 +407,7 @@ def test_loop_that_examples_stop_but_that_never_stopped_is_not_checked() -> None
         graph = InferenceGraph([x], stopping_at(level, x))
         graph.estimate([(values,)])
         if stops:
-            match = r"when a loop in front of it stops, .* from inputs \['x'\]"
+            match = r"when a loop that it is computed from stops, .* from inputs \['x'\]"
             with pytest.raises(RuntimeError, match=match):
                 graph.verify((values,))
         else:

@@ -165,7 +165,7 @@ def pairs(y: Variable) -> Variable:
     return y @ y.T
 
 
-STOPS = "other examples of its batch|number of examples|when a loop in front of it stops"
+STOPS = "other examples of its batch|number of examples|when a loop that it is computed from stops"
 
 
 def stopping(x: Variable, says: Callable[[Variable], Variable], last: bool = True) -> Variable:

@@ -63,7 +63,7 @@ def estimate_population(
     Raises
     ------
     EstimateError
-        Whatever goes wrong with the batches; it holds the population of those that were done.
+        Whatever goes wrong with the batches; it has the population of those that were done.
     EstimateInterrupted
         The same for Ctrl-C.
     ValueError

@@ -71,7 +71,7 @@ class Estimates:
 
         The first call compiles the function that estimates; it reads the parameters as they are at
         the time of a call. If anything goes wrong, the population of the graph stays as it was, and
-        the error holds that of the batches that were done.
+        the error has that of the batches that were done.
 
         Parameters, and what is raised, are those of `estimate_population`.
         """
@@ -139,7 +139,7 @@ class Estimates:
             If the workers of `executor` are threads, which can't share a compiled function, or a
             shard is no function.
         ShardError
-            If shards failed. It holds the population of the others, and lists the shards to run
+            If shards failed. It has the population of the others, and lists the shards to run
             again; the graph keeps the population it had.
         EstimateInterrupted
             The same for Ctrl-C.

@@ -21,7 +21,7 @@ def is_random_stream(variable: Variable) -> bool:
 
 
 def seed_of(stream: Any, number: int, skip: int = 0) -> Any:
-    """A copy of `stream`, or the child of that `number`, behind its first `skip` draws."""
+    """A copy of `stream`, or the child of that `number`, after its first `skip` draws."""
     seed = deepcopy(stream)
     children = [spawned(seed) for _ in range(number)]
     seed = children[-1] if children else seed

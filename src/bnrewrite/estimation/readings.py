@@ -125,7 +125,7 @@ def _ran(source: Source, values: Sequence[Any], shape: tuple[int, ...]) -> Mask:
     """The steps that loops took."""
     shape = shape[: source.depth]
     ran = np.ones(shape, dtype=bool)
-    for axis, index in enumerate(source.taken):
+    for axis, index in enumerate(source.steps_taken):
         if index is not None:
             steps = np.arange(shape[axis]) < np.asarray(values[index])[..., None]
             ran &= steps.reshape(steps.shape + (1,) * (len(shape) - axis - 1))

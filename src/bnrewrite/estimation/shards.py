@@ -114,7 +114,7 @@ def _check(retries: int, window: int | None) -> None:
 
 
 def _run(dispatch: Dispatch, pooling: Pooling, tell: Callable[[int], object]) -> None:
-    """Run all shards; whatever ends it early, the error holds what came back."""
+    """Run all shards; whatever ends it early, the error has what came back."""
     try:
         dispatch.run(tell)
         dispatch.stop()
@@ -140,7 +140,7 @@ def _interrupted(dispatch: Dispatch, pooling: Pooling) -> EstimateInterrupted:
     population, again = _population(dispatch, pooling), dispatch.left()
     return EstimateInterrupted(
         f"interrupted with {len(again)} shards still to be done, which `again` of this error "
-        "lists; `population` holds the others",
+        "lists; `population` has the others",
         population,
         again=again,
     )

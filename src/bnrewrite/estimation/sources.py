@@ -30,7 +30,7 @@ class Source:
         Of the statistic.
     loops : tuple of str
         The places of the loops around it, one for each time axis.
-    taken : tuple of int or None
+    steps_taken : tuple of int or None
         For each of these, where the number of steps is that it took, if it may stop early.
     count : int or None
         Where the number of elements is, if known.
@@ -44,7 +44,7 @@ class Source:
     name: str
     dtype: str
     loops: tuple[str, ...]
-    taken: tuple[int | None, ...]
+    steps_taken: tuple[int | None, ...]
     count: int | None
     need: int | None
     entered: int | None
@@ -76,11 +76,11 @@ def _only_if_entered(exports: Mapping[Statistic, Export]) -> dict[Statistic, Exp
         nothing = [at.zeros([n or 0 for n in v.type.shape], dtype=v.dtype) for v in variables]
         inside[entered] = dict(zip(variables, ifelse(entered, [*variables], nothing), strict=True))
 
-    def changed(export: Export) -> Export:
+    def lazily(export: Export) -> Export:
         lazy = inside.get(export.entered, {})
         return replace(export.mapped(lambda v: lazy.get(v, v)), entered=export.entered)
 
-    return {statistic: changed(export) for statistic, export in exports.items()}
+    return {statistic: lazily(export) for statistic, export in exports.items()}
 
 
 def _source(statistic: Statistic, export: Export, index: Mapping[Need | None, int]) -> Source:
@@ -89,7 +89,7 @@ def _source(statistic: Statistic, export: Export, index: Mapping[Need | None, in
         name=statistic.name,
         dtype=str(statistic.variable.dtype),
         loops=tuple(place(path) for path in loops_of(statistic.path)),
-        taken=tuple(index.get(v) for v in export.taken) or (None,) * statistic.depth,
+        steps_taken=tuple(index.get(v) for v in export.steps_taken) or (None,) * statistic.depth,
         count=index.get(export.count),
         need=index.get(export.need),
         entered=index.get(export.entered),

@@ -1,7 +1,7 @@
 """Stopped: an estimate that ends before its time keeps what it has.
 
 Hours of batches may be in the sums when a disk fails, a batch does not fit, or somebody presses
-Ctrl-C. What is raised then holds the population of all batches that were done, to be looked at,
+Ctrl-C. What is raised then has the population of all batches that were done, to be looked at,
 saved, assigned, merged, or gone on from. Half a batch is never in it, see `Tallies.add`.
 
 The errors are still those of Python: a `ValueError` where a batch or an argument is wrong, a
@@ -85,7 +85,7 @@ def so_far(tallies: Tallies, pooling: Pooling) -> Population | None:
 def refuse_no_batches(tallies: Tallies, before: int = 0) -> None:
     """Refuse an estimate that added nothing to the batches that were there `before`."""
     if tallies.n_batches == before:
-        goes_on = f" to go on with behind the {before} that `resume` holds" if before else ""
+        goes_on = f" to go on with after the {before} that `resume` has" if before else ""
         raise ValueError(
             f"there are no batches to estimate from{goes_on}. An iterator that has been read "
             "before is empty; pass a list, or a new iterator."
@@ -96,16 +96,16 @@ def refuse_no_batches(tallies: Tallies, before: int = 0) -> None:
 def keeping(
     population: Callable[[], Population | None], *, at_batch: bool = False
 ) -> Iterator[None]:
-    """Let whatever goes wrong inside hold the population, as it is then.
+    """Let whatever goes wrong inside have the population, as it is then.
 
-    `at_batch` says that it went wrong at the batch behind those of the population.
+    `at_batch` says that it went wrong at the batch after those of the population.
     """
     try:
         yield
     except (KeyboardInterrupt, Exception) as error:
         kept = population()
         n = kept.n_batches if kept else 0
-        rest = f" `population` of this error holds the {n} that were done, to be resumed." * (n > 0)
+        rest = f" `population` of this error has the {n} that were done, to be resumed." * (n > 0)
         number = n + 1 if at_batch else None
         if isinstance(error, KeyboardInterrupt):
             message = f"interrupted after {n} batches.{rest}"

@@ -130,7 +130,7 @@ class Axes:
         node = boundary.node
         inside = (*path, node)
         self._look_through(boundary.inner_outputs, inside)
-        pairs = [(v, outer) for v in boundary.inner_inputs for outer in boundary.behind(v)]
+        pairs = [(v, outer) for v in boundary.inner_inputs for outer in boundary.fed_by(v)]
         pairs += [(v, outer) for outer in node.outputs for v in boundary.inside(outer)]
         over = []
         for inner, outer in pairs:
@@ -140,7 +140,7 @@ class Axes:
                 self._unite(Axis(inside, inner, i), Axis(path, outer, i + n_steps))
         for axis in over:
             self._unite(axis, over[0])
-        states = ((v, s) for v in boundary.inner_inputs for s in boundary.behind(v)[1:])
+        states = ((v, s) for v in boundary.inner_inputs for s in boundary.fed_by(v)[1:])
         if any(n_axes(state) > n_axes(v) for v, state in states):  # and not a random stream
             self._steps += over[:1]
 

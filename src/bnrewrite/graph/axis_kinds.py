@@ -128,7 +128,7 @@ def _steps(path: Path) -> Kind:
 def _pairs(boundary: OpBoundary) -> Iterator[tuple[Variable, Variable]]:
     """What is inside a node, with what it is or comes from outside."""
     for inner in boundary.inner_inputs:
-        yield from ((inner, outer) for outer in boundary.behind(inner))
+        yield from ((inner, outer) for outer in boundary.fed_by(inner))
     for output in boundary.node.outputs:
         yield from ((inner, output) for inner in boundary.inside(output))
 

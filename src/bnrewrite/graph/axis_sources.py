@@ -25,7 +25,7 @@ from bnrewrite.graph.engine import (
     Variable,
     indices_from_subtensor,
 )
-from bnrewrite.graph.invariance import Dependency, behind_length, behind_value
+from bnrewrite.graph.invariance import Dependency, upstream_of_length, upstream_of_value
 
 # Of a vector of lengths: that of an axis, a number, or a variable with one; None if not known.
 _Length: TypeAlias = Variable | Dependency | int | None
@@ -64,7 +64,7 @@ def _same(output: Variable, axis: int) -> list[Dependency] | None:
     if isinstance(op, IncSubtensor):
         return [Dependency(node.inputs[0], axis), *_written(output, axis)]
     if isinstance(op, Subtensor):
-        return behind_length(output, axis)[:1]  # whatever the slice
+        return upstream_of_length(output, axis)[:1]  # whatever the slice
     return None
 
 
@@ -73,7 +73,7 @@ def _made_of(output: Variable, axis: int) -> list[Dependency]:
     if isinstance(output.owner.op, Reshape):
         return _reshaped(output, axis)
     found: dict[Dependency, None] = {}
-    for dependency in behind_length(output, axis):
+    for dependency in upstream_of_length(output, axis):
         is_value = dependency.axis is None
         found |= dict.fromkeys(_lengths_in(dependency.variable) if is_value else [dependency])
     return list(found)
@@ -124,7 +124,7 @@ def _lengths_in(length: _Length) -> list[Dependency]:
             found[length] = None
         elif _is_computed_integer(length) and length not in seen:
             seen.add(length)
-            todo.extend(_behind(length))
+            todo.extend(_upstream(length))
     return list(found)
 
 
@@ -134,12 +134,12 @@ def _is_computed_integer(length: _Length) -> bool:
     return "int" in str(getattr(length.type, "dtype", ""))
 
 
-def _behind(length: Variable) -> Sequence[_Length]:
+def _upstream(length: Variable) -> Sequence[_Length]:
     node = length.owner
     if isinstance(node.op, Subtensor) and len(node.inputs) == 2:
         index = _number(node.inputs[1])
         return [_element(node.inputs[0], index)] if isinstance(index, int) else []
-    return behind_value(length)
+    return upstream_of_value(length)
 
 
 def _number(length: Variable) -> Variable | int:

@@ -16,12 +16,12 @@ from collections.abc import Sequence
 
 from bnrewrite.graph.axis_kinds import AxisKinds, Kind
 from bnrewrite.graph.axis_rules import contraction, is_reduction, reduced_axes
-from bnrewrite.graph.behind import Place, before, edges_behind, is_length
 from bnrewrite.graph.boundaries import boundary_of
 from bnrewrite.graph.engine import Constant, SharedVariable, Variable
 from bnrewrite.graph.marks import Mark
 from bnrewrite.graph.scope import Scope
 from bnrewrite.graph.statistics import Path, Statistic
+from bnrewrite.graph.upstream import Place, downstream_of, is_length, upstream_of
 
 
 def batch_kind(
@@ -63,9 +63,9 @@ def _formula(statistic: Statistic) -> Place:
 def _data(statistics: Sequence[Statistic], outputs: Sequence[Variable]) -> set[Place]:
     """The places with values of the inputs in them, other than statistics and what is theirs."""
     marked = {(s.path, s.variable) for s in statistics}
-    edges = edges_behind((((), v) for v in outputs), is_length)
+    edges = upstream_of((((), v) for v in outputs), is_length)
     inputs = [place for place in edges if not place[0] and _is_input(place[1])]
-    return before(inputs, edges, marked)
+    return downstream_of(inputs, edges, marked)
 
 
 def _is_input(variable: Variable) -> bool:
@@ -92,20 +92,20 @@ def _reduced(statistic: Statistic, kinds: AxisKinds, data: set[Place]) -> set[Ki
 def _step(
     place: Place, kinds: AxisKinds, data: set[Place]
 ) -> tuple[set[Kind], list[Place], list[Place]]:
-    """What is reduced at a place; what is behind it in the formula, and what is further away."""
+    """What is reduced at a place; what is upstream of it in the formula, and what is further up."""
     path, variable = place
     node = variable.owner
     if node is None or boundary_of(node) is not None:
-        return set(), [], list(edges_behind([place], lambda other: other != place))[1:]
-    behind = [(path, v) for v in node.inputs]
+        return set(), [], list(upstream_of([place], lambda other: other != place))[1:]
+    upstream = [(path, v) for v in node.inputs]
     sums = contraction(node)
     if sums and not all((path, v) in data for v, _ in sums):
-        return set(), [], behind
+        return set(), [], upstream
     if is_reduction(node):
         first = node.inputs[0]
         sums = [(first, axis) for axis in reduced_axes(node) if first.type.shape[axis] != 1]
-        return _all_of(sums, kinds, path), behind, []
-    return _all_of(sums, kinds, path), [] if sums else behind, []
+        return _all_of(sums, kinds, path), upstream, []
+    return _all_of(sums, kinds, path), [] if sums else upstream, []
 
 
 def _all_of(axes: Sequence[tuple[Variable, int]], kinds: AxisKinds, path: Path) -> set[Kind]:

@@ -1,6 +1,6 @@
 """Boundaries: which variables outside and inside of a node with an inner graph belong together.
 
-A loop (`Scan`) and an `OpFromGraph` hold a graph of their own, whose inputs and outputs correspond
+A loop (`Scan`) and an `OpFromGraph` have a graph of their own, whose inputs and outputs correspond
 to those of the node without being connected to them. What a graph needs, and what a body may change
 from step to step, is followed across this gap here, and only here and in `loops` is the order known
 in which Scan lists sequences, states and the like.
@@ -54,7 +54,7 @@ class OpBoundary:
         """What an output of the node is computed from, besides what is inside."""
         return []
 
-    def behind(self, inner_input: Variable) -> list[Variable]:
+    def fed_by(self, inner_input: Variable) -> list[Variable]:
         """Where an input of the inner graph comes from."""
         return [self.node.inputs[self._index[inner_input]]]
 
@@ -89,7 +89,7 @@ class LoopBoundary(OpBoundary):
         """What an output of the loop is started from."""
         return [self.node.inputs[self._maps["outer_inp_from_outer_out"][output.index]]]
 
-    def behind(self, inner_input: Variable) -> list[Variable]:
+    def fed_by(self, inner_input: Variable) -> list[Variable]:
         """Where an input of the body comes from: an outer input and, for a state, its output."""
         index = self._index[inner_input]
         output = self._maps["outer_out_from_inner_inp"][index]

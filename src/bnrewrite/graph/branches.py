@@ -93,7 +93,7 @@ class _Follow:
             _add(needs, boundary.outside(output), needs[output])
         given = self._until_states_are_known(inside, boundary, outputs)
         for variable, need in given.items():
-            _add(needs, boundary.behind(variable)[:1], need)
+            _add(needs, boundary.fed_by(variable)[:1], need)
 
     def _until_states_are_known(
         self, inside: Scope, boundary: OpBoundary, outputs: _Needs
@@ -106,7 +106,7 @@ class _Follow:
             self(inside, inner)
             given = {v: outside(inner[v]) for v in boundary.inner_inputs}
             for variable, need in given.items():
-                for state in boundary.behind(variable)[1:]:
+                for state in boundary.fed_by(variable)[1:]:
                     _add(outputs, boundary.inside(state), need)
         return given
 

@@ -1,9 +1,9 @@
 """Export: every statistic, at any depth of loops, as a variable of the outer graph.
 
-Each loop that holds statistics is built anew, once, and returns them as further outputs (nit-sots).
-Whatever read the old loop reads the new one. Were a single reader left behind, both loops would
-run, and what lies downstream of the old one would be computed twice; `rebuild` makes that
-impossible by building from inputs to outputs.
+Each loop with statistics inside is built anew, once, and returns them as further outputs
+(nit-sots). Whatever read the old loop reads the new one. Were a single reader left behind, both
+loops would run, and what lies downstream of the old one would be computed twice; `rebuild` makes
+that impossible by building from inputs to outputs.
 
 A value on its way out gets a leading time axis from each loop. What else is to be known of it takes
 the same way: the number of elements behind it, the number of steps that loops took, and whether it
@@ -14,15 +14,15 @@ Sharp edges
 - An inner loop must take as many steps at each step of the loop around it, or its statistics would
   have no common length. `invariance` proves it, or the loop is refused.
 - A while-loop inside another loop may stop after a different number of steps each time. Its
-  statistics repeat their last step up to the most that it may take, and `Export.taken` says where
-  they end.
+  statistics repeat their last step up to the most that it may take, and `Export.steps_taken` says
+  where they end.
 - An `OpFromGraph` with statistics inside becomes part of the graph around it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace as changed
+from dataclasses import replace
 
 from bnrewrite.graph.boundaries import is_loop, is_while_loop
 from bnrewrite.graph.branches import needs_of
@@ -39,7 +39,7 @@ from bnrewrite.graph.statistics import Path, Statistic, loops_of, place
 from bnrewrite.graph.survey import survey
 
 _Exports = dict[Statistic, Export]
-# What the number of steps of loops that hold statistics depends on, in the old graph.
+# What the number of steps of loops with statistics inside depends on, in the old graph.
 _Lengths = dict[Path, Dependencies]
 _Needs = dict[Statistic, Need]
 
@@ -47,7 +47,7 @@ _Needs = dict[Statistic, Need]
 def export_statistics(outputs: Variable | Sequence[Variable]) -> Exported:
     """Build a graph that computes every batch statistic that `outputs` need.
 
-    Each loop that holds statistics is built anew once, with its statistics as additional outputs
+    Each loop with statistics inside is built anew once, with its statistics as additional outputs
     (nit-sots), and whatever depends on it reads the new one. The graph of `outputs` stays as it is.
 
     Parameters
@@ -99,7 +99,7 @@ def _variances(scope: Scope) -> dict[Statistic, Statistic]:
 
 
 def _export(scope: Scope, memo: Memo, needs: _Needs) -> tuple[_Exports, _Lengths]:
-    """Rebuild the graph of `scope` into `memo`; return what it holds, as variables of it."""
+    """Rebuild the graph of `scope` into `memo`; return what is in it, as variables of it."""
     exports: _Exports = {}
     lengths: _Lengths = {}
 
@@ -119,19 +119,19 @@ def _export(scope: Scope, memo: Memo, needs: _Needs) -> tuple[_Exports, _Lengths
     for node in scope.marks:
         for count in node.inputs[len(node.outputs) :]:
             for statistic in (scope.statistics[v] for v in node.outputs if v in scope.statistics):
-                exports[statistic] = changed(exports[statistic], count=memo.get(count, count))
+                exports[statistic] = replace(exports[statistic], count=memo.get(count, count))
     return _answered(exports, scope.path, memo), lengths
 
 
 def _answered(exports: _Exports, path: Path, memo: Memo) -> _Exports:
     """Compute whether statistics were needed, as far as conditions in the graph at `path` say."""
     known = answers(len(path), lambda v: memo.get(v, v))
-    answered = {s: changed(e, need=known(e.need)) for s, e in exports.items()}
+    answered = {s: replace(e, need=known(e.need)) for s, e in exports.items()}
     if path:
         return answered
     at_all = wherever(1)
     return {
-        s: changed(e, entered=known(at_all(exports[s].need)) if s.depth else e.need)
+        s: replace(e, entered=known(at_all(exports[s].need)) if s.depth else e.need)
         for s, e in answered.items()
     }
 
@@ -152,7 +152,7 @@ def _export_from_op(
 def _export_from_loop(
     inside: Scope, inputs: list[Variable], needed: set[Variable], needs: _Needs
 ) -> tuple[Memo, _Exports, _Lengths]:
-    """Build a loop anew so that it returns what its body holds."""
+    """Build a loop anew so that it returns what is exported of its body."""
     node = inside.path[-1]
     memo: Memo = {}
     inner_exports, inner_lengths = _export(inside, memo, needs)
@@ -164,13 +164,13 @@ def _export_from_loop(
     new_outputs, added = loop.build()
     if not inner:
         return new_outputs, {}, lengths
-    taken = None
+    steps_taken = None
     if is_while_loop(node) and loops_of(inside.path[:-1]):
-        taken = added[0].shape[0]
+        steps_taken = added[0].shape[0]
         added = [hold_last_step(v, loop.n_steps) for v in added]
     outer = dict(zip(inner, added, strict=True))
     exports = {s: e.mapped(outer.__getitem__) for s, e in inner_exports.items()}
-    exports = {s: changed(e, taken=(taken, *e.taken)) for s, e in exports.items()}
+    exports = {s: replace(e, steps_taken=(steps_taken, *e.steps_taken)) for s, e in exports.items()}
     return new_outputs, exports, {**lengths, inside.path: {Dependency(node.inputs[0])}}
 
 

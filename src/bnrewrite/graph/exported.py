@@ -1,7 +1,7 @@
 """Exported: what is computed of each statistic, in the outer graph.
 
-One `Export` holds all that an estimator has to compute for a statistic. What belongs together
-leaves a loop together, and no later step has to find it again by its shape or its name.
+One `Export` has all that an estimator has to compute for a statistic. What belongs together leaves
+a loop together, and no later step has to find it again by its shape or its name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Export:
         The statistic of the batch.
     count : Variable or None
         The number of elements behind it, if known.
-    taken : tuple of Variable or None
+    steps_taken : tuple of Variable or None
         For each of these loops, outermost first, how many steps it took, if it may stop early: one
         number for each step of the loops around it. From there on the value repeats its last step.
     need : Need
@@ -38,21 +38,21 @@ class Export:
 
     value: Variable
     count: Variable | None = None
-    taken: tuple[Variable | None, ...] = ()
+    steps_taken: tuple[Variable | None, ...] = ()
     need: Need = True
     entered: Need = True
 
     def variables(self) -> list[Variable]:
         """All of these."""
-        known = [v for v in (self.value, self.count, *self.taken) if v is not None]
+        known = [v for v in (self.value, self.count, *self.steps_taken) if v is not None]
         return [*known, *variables_in(self.need), *variables_in(self.entered)]
 
     def mapped(self, function: Callable[[Variable], Variable]) -> Export:
         """The same of what `function` makes of each variable."""
         count = None if self.count is None else function(self.count)
-        taken = (None if v is None else function(v) for v in self.taken)
+        steps_taken = (None if v is None else function(v) for v in self.steps_taken)
         need = renamed(function)(self.need)
-        return Export(function(self.value), count, tuple(taken), need)
+        return Export(function(self.value), count, tuple(steps_taken), need)
 
 
 class Exported(dict[Statistic, Variable]):

@@ -113,7 +113,7 @@ class Fingerprints:
 def _hashes_of_inputs(boundary: OpBoundary, around: _Hashes) -> _Hashes:
     """An input of a graph inside is known by its place, and by what is handed in there."""
     return {
-        v: _digest("inner", i, around[boundary.behind(v)[0]])
+        v: _digest("inner", i, around[boundary.fed_by(v)[0]])
         for i, v in enumerate(boundary.inner_inputs)
     }
 

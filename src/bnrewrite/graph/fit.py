@@ -4,9 +4,9 @@ Otherwise one of 3 units would be used for data of 1, and the other way round, s
 length 1 fits any other. And a statistic that keeps the axis of the examples, as one that was
 averaged over time by mistake, would be given to the examples by their position.
 
-The check is one node in front of all loops. It compares numbers (`lengths` finds out which), passes
+The check is one node outside of all loops. It compares numbers (`lengths` finds out which), passes
 the value on as a view, and costs a fraction of a microsecond in C. What is computed from the
-population in front of a loop still is.
+population outside of a loop still is.
 
 Sharp edges: axes whose length can't be known without the batch statistic are not checked. Backends
 that do not run ops have a translation of this one (Numba), or leave it out (JAX): see `translated`.
@@ -75,7 +75,7 @@ def name_in(constant: Any) -> str:
 
 
 class CheckFit(COp):
-    """Passes on a value whose lengths behind its time axes are as they should be.
+    """Passes on a value whose lengths after its time axes are as they should be.
 
     Its inputs are the value, a name for the error, and a length for each axis that is checked:
     one below 0 says nothing.
@@ -85,7 +85,7 @@ class CheckFit(COp):
     depth : int
         How many time axes there are.
     axes : tuple of int
-        The axes to check, counted from behind these.
+        The axes to check, counted from the first after these.
     """
 
     __props__ = ("depth", "axes")

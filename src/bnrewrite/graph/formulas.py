@@ -1,6 +1,6 @@
 """Formulas: whole numbers of a body, computed in the outer graph.
 
-Where a length is not that of another variable, as behind a slice or a concatenation, the op that
+Where a length is not that of another variable, as that of a slice or a concatenation, the op that
 makes it gives a formula. It is built anew in the outer graph from what is known there: constants,
 parameters and inputs, and lengths that were followed out of the loops. Anything else, such as a
 number that changes from step to step, has no formula outside.
@@ -104,7 +104,7 @@ class Recomputation:
         if inside and inside[-1].is_input(number):
             if inside[-1].changes(number):
                 return None
-            return self(Formula(inside[:-1], inside[-1].behind(number)[0], {}))
+            return self(Formula(inside[:-1], inside[-1].fed_by(number)[0], {}))
         if number.owner is None:
             return number if self._is_there(number) else None
         if (read := shape_read(number)) is not None:

@@ -1,7 +1,7 @@
 """Hold: give a loop as many steps of a value as it takes, the last one repeated where it has fewer.
 
 This is how a population estimated from sequences up to some length serves longer ones (Cooijmans et
-al. 2017): past the end its last step holds. Where there are enough steps, the result is a view of
+al. 2017): past the end its last step is held. Where there are enough steps, the result is a view of
 the value and nothing is copied.
 
 An op of its own, and not an index into the value, because indexing copies, once for each statistic
@@ -66,7 +66,7 @@ class HoldLastStep(Op):
         return [gradient, DisconnectedType()()]
 
     def pushforward(self, inputs: Any, outputs: Any, tangents: Any) -> list[Any]:
-        """What holds for values holds for their derivatives."""
+        """What is true of values is true of their derivatives."""
         tangent = tangents[0]
         is_one = tangent is not None and not isinstance(tangent.type, DisconnectedType)
         return [self(tangent, inputs[1]) if is_one else tangent]

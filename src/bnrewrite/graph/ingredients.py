@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from bnrewrite.graph.behind import edges_behind
 from bnrewrite.graph.engine import (
     Apply,
     Constant,
@@ -25,13 +24,14 @@ from bnrewrite.graph.engine import (
     indices_from_subtensor,
 )
 from bnrewrite.graph.statistics import Path, name_of
+from bnrewrite.graph.upstream import upstream_of
 
 Ingredients = tuple[tuple[str, int], ...]
 
 
 def ingredients(path: Path, variable: Variable) -> tuple[Ingredients, Ingredients]:
     """What the variable in the graph inside `path` is made of: leaves, and what is done to them."""
-    places = edges_behind([(path, variable)], lambda place: False)
+    places = upstream_of([(path, variable)], lambda place: False)
     leaves = Counter(_leaf(v) for inside, v in places if v.owner is None and not inside)
     nodes = dict.fromkeys((inside, v.owner) for inside, v in places if v.owner is not None)
     done = Counter(_word(node) for _, node in nodes)

@@ -61,16 +61,16 @@ def outside_of(dependencies: Iterable[Dependency], boundary: OpBoundary) -> Depe
         seen.add(dependency)
         variable, axis = dependency
         if not boundary.is_input(variable):
-            todo.extend(_behind(dependency))
+            todo.extend(_upstream(dependency))
             continue
-        outer, changes = boundary.behind(variable)[0], boundary.changes(variable)
+        outer, changes = boundary.fed_by(variable)[0], boundary.changes(variable)
         if axis is None and changes:
             return None
         outside.add(Dependency(outer, None if axis is None else axis + changes))
     return outside
 
 
-def _behind(dependency: Dependency) -> list[Dependency]:
+def _upstream(dependency: Dependency) -> list[Dependency]:
     """What a dependency comes from, one node further up."""
     variable, axis = dependency
     node = variable.owner
@@ -78,11 +78,11 @@ def _behind(dependency: Dependency) -> list[Dependency]:
     if node is None or is_known:
         return []
     if (boundary := boundary_of(node)) is not None:
-        return _behind_boundary(dependency, boundary)
-    return behind_value(variable) if axis is None else behind_length(variable, axis)
+        return _upstream_of_boundary(dependency, boundary)
+    return upstream_of_value(variable) if axis is None else upstream_of_length(variable, axis)
 
 
-def behind_value(variable: Variable) -> list[Dependency]:
+def upstream_of_value(variable: Variable) -> list[Dependency]:
     """What the value of a variable that a node computes comes from."""
     op, inputs = variable.owner.op, variable.owner.inputs
     if (read := shape_read(variable)) is not None:
@@ -104,7 +104,7 @@ def shape_read(variable: Variable) -> Dependency | None:
     return None
 
 
-def behind_length(variable: Variable, axis: int) -> list[Dependency]:
+def upstream_of_length(variable: Variable, axis: int) -> list[Dependency]:
     """What the length of a variable that a node computes comes from."""
     same = same_length(variable, axis)
     if same is not None:
@@ -166,11 +166,11 @@ def _inferred_length(variable: Variable, axis: int) -> list[Dependency]:
         elif dependency.variable in node.inputs:
             found.append(dependency)
         else:
-            todo.extend(_behind(dependency))
+            todo.extend(_upstream(dependency))
     return found
 
 
-def _behind_boundary(dependency: Dependency, boundary: OpBoundary) -> list[Dependency]:
+def _upstream_of_boundary(dependency: Dependency, boundary: OpBoundary) -> list[Dependency]:
     variable, axis = dependency
     values = [Dependency(v) for v in boundary.node.inputs]
     if not isinstance(boundary, LoopBoundary):

@@ -47,4 +47,4 @@ def _name(variable: Variable, path: Path) -> str | None:
     boundary = boundary_of(path[-1]) if path else None
     if boundary is None or not boundary.is_input(variable):
         return None
-    return _name(boundary.behind(variable)[0], path[:-1])
+    return _name(boundary.fed_by(variable)[0], path[:-1])

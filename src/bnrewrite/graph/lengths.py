@@ -109,7 +109,7 @@ class Lengths:
         if (known := variable.type.shape[axis]) is not None:
             return at.constant(known, dtype="int64")
         if inside and inside[-1].is_input(variable):
-            (outer, *_) = inside[-1].behind(variable)
+            (outer, *_) = inside[-1].fed_by(variable)
             return [Place(inside[:-1], outer, axis + outer.ndim - variable.ndim)]
         node = variable.owner
         if node is None:

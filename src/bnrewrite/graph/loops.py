@@ -69,7 +69,7 @@ class Loop:
                 setattr(self._args, name, _kept(getattr(self._args, name), kept))
 
     def replace_inside(self, memo: Memo) -> None:
-        """Make the body return what `memo` holds for what it returns now."""
+        """Make the body return what `memo` has for what it returns now."""
         args = self._args
         for kind in (*_STATES, "nit_sot"):
             name = f"inner_out_{kind}"
@@ -88,7 +88,7 @@ class Loop:
         self._args.inner_in_seqs = [*self._args.inner_in_seqs, *inner]
 
     def stop_only_if(self, condition: Variable) -> None:
-        """Make a while-loop go on, even if it would stop, until an inner `condition` holds too."""
+        """Make a while-loop go on, even if it would stop, until `condition` is true inside, too."""
         self._args.cond = [at.and_(at.neq(stop, 0), condition) for stop in self._args.cond]
 
     def build(self) -> tuple[dict[Variable, Variable], list[Variable]]:

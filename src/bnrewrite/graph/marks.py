@@ -5,7 +5,7 @@ it, because what copies, rewrites, freezes, pickles or differentiates a graph ke
 may drop anything else. What is known of a statistic is found on its mark: the label, the partner (a
 mean and a variance of the same elements are two outputs of one mark) and the number of elements.
 
-Differentiating a mark leaves another node, `StatisticDerivative`. A graph that holds one is a
+Differentiating a mark leaves another node, `StatisticDerivative`. A graph with one is a
 derivative of the training graph, wherever it is and whatever its loops are called.
 
 Both are dropped when a function is compiled, before any other rewrite (see `hooks`), so that
@@ -143,9 +143,9 @@ def has_inside(op: Any, found: Callable[[Any], bool]) -> bool:
 def tags_to_marks(
     inputs: Sequence[Variable], outputs: Sequence[Variable], order: Sequence[Apply]
 ) -> list[Variable]:
-    """`outputs`, with a mark behind each variable with a tag alone.
+    """`outputs`, with a mark on each variable with a tag alone.
 
-    `order` has the nodes that compute them from `inputs`, each behind those it needs.
+    `order` has the nodes that compute them from `inputs`, each after those it needs.
     """
     tagged = {v for node in order for v in node.outputs if is_tagged(v)}
     if not tagged:

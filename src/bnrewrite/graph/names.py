@@ -1,6 +1,6 @@
 """Names: what to call statistics and loops, in every process and for every order of outputs.
 
-Names are labels, behind the names of the loops around. Where they are equal they get numbers: what
+Names are labels, after the names of the loops around. Where they are equal they get numbers: what
 is upstream of others comes first, and among those abreast, what they are made of decides, in words
 that both engines share (`ingredients`), and then a fingerprint. So a name says the same whatever
 order the outputs of the graph are in.
@@ -43,7 +43,7 @@ class Numbering:
     ) -> dict[_Thing, str]:
         """A name for each of some variables, or nodes, of the graph inside `path`.
 
-        `order` has the nodes of that graph, each behind those it needs.
+        `order` has the nodes of that graph, each after those it needs.
         """
         groups: dict[str, list[_Thing]] = {}
         for thing in things:

@@ -20,7 +20,7 @@ Order = tuple[int, int]
 
 
 class Choice:
-    """One need if a condition holds, and another if not. Made by `choice`.
+    """One need if a condition is true, and another if not. Made by `choice`.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ def either(a: Need, b: Need) -> Need:
 
 
 def both(a: Need, b: Need) -> Need:
-    """Needed if the one and the other hold. There are no variables yet in both."""
+    """Needed if the one and the other are. There are no variables yet in both."""
     return _Combined(False)(a, b)
 
 
@@ -139,7 +139,7 @@ def answers(depth: int, value_of: Callable[[Variable], Variable]) -> Changed:
 
 
 def _chosen(condition: Variable, *sides: Any) -> Variable:
-    """The answer that holds under a condition; time axes come first, and one may have more."""
+    """The answer that is right under a condition; time axes come first, and one may have more."""
     answers = [at.constant(n, dtype="bool") if isinstance(n, bool) else n for n in sides]
     ndim = max(v.ndim for v in answers)
     answer: Variable = at.switch(

@@ -2,12 +2,12 @@
 
 Every new node is built from the new versions of its inputs. So whatever reads a replaced variable
 reads the new one, however many replacements lie upstream of each other, and no edge to the old
-graph is left behind a replacement. Replacing in a finished graph, one variable after the other,
-does not have this property: a replacement that was computed from another variable keeps the old
-one.
+graph is left upstream of a replacement. Replacing in a finished graph, one variable after the
+other, does not have this property: a replacement that was computed from another variable keeps the
+old one.
 
 The memo maps old variables to new ones. What is in it at the beginning is a replacement, and
-nothing in front of it is visited.
+nothing upstream of it is visited.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _type = attrgetter("type")
 def topological_order(
     outputs: Iterable[Variable], known: Collection[Variable], needed: Collection[Variable] | None
 ) -> list[Apply]:
-    """The nodes that compute `outputs`, each behind those it needs.
+    """The nodes that compute `outputs`, each after those it needs.
 
-    Only variables in `needed`, if given, are followed, and nothing in front of those in `known`.
+    Only variables in `needed`, if given, are followed, and nothing upstream of those in `known`.
     """
     order: list[Apply] = []
     state: dict[Apply, bool] = {}  # False while what a node needs is visited, then True
@@ -67,7 +67,7 @@ def rebuild_in_order(
 ) -> None:
     """Compute the new versions of what the nodes of `order` compute into `memo`.
 
-    If `special` nodes are given, the others are rebuilt only if something in front of them is new.
+    If `special` nodes are given, the others are rebuilt only if something upstream of them is new.
     """
     for node in order:
         if special is None or node in special or not memo.keys().isdisjoint(node.inputs):

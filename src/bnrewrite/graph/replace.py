@@ -1,18 +1,18 @@
 """Replace: population statistics in the place of the batch statistics, inside loops too.
 
-The mirror image of `export`: each loop that holds statistics is built anew, once, and is given
+The mirror image of `export`: each loop with statistics inside is built anew, once, and is given
 their values as further inputs (sequences), each step its own. As sequences, and not looked up
-within the step, they can be combined with parameters in front of the loop: the engine moves ``gamma
+within the step, they can be combined with parameters outside of the loop: the engine moves ``gamma
 / sqrt(variance + epsilon)`` out.
 
-Nothing that computes a batch statistic is kept: `rebuild` visits nothing in front of a replacement,
+Nothing that computes a batch statistic is kept: `rebuild` visits nothing upstream of a replacement,
 and whatever reads one reads the population's value.
 
-In front of all loops each value is checked: on its own axes it has to be as long as the batch
+Outside of all loops each value is checked: on its own axes it has to be as long as the batch
 statistic would be (`fit`).
 
-Sharp edges: past the last step of a value, that step is repeated. Static shapes of a statistic hold
-for its value, since they decide what broadcasts inside the loop.
+Sharp edges: past the last step of a value, that step is repeated. Static shapes of a statistic are
+those of its value, since they decide what broadcasts inside the loop.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def replace_statistics(
 ) -> Variable | list[Variable]:
     """Clone the graph of `outputs` with `values` in the place of its batch statistics.
 
-    A loop gets the values of its statistics as additional sequences, gathered once in front of it;
+    A loop gets the values of its statistics as additional sequences, gathered once outside of it;
     past the last step of a value, that step is repeated. The graph of `outputs` stays as it is.
 
     Parameters
@@ -106,7 +106,7 @@ def _check_values(scope: Scope, values: Mapping[Statistic, Variable]) -> None:
         if not isinstance(value, Variable):
             raise TypeError(
                 f"the value of {statistic.name!r} must be a variable, got {shown(value)}. A shared "
-                "variable holds an array."
+                "variable has an array."
             )
         if value.ndim != ndim or value.dtype != statistic.variable.dtype:
             raise TypeError(

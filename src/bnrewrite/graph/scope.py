@@ -2,7 +2,7 @@
 
 `survey` fills it in; `export`, `replace` and the structural check read it and change nothing.
 Whatever they have to agree on is in here: which variables are statistics, what is needed for them,
-and in which order the nodes can be rebuilt. A scope holds those of the graphs inside, so that a
+and in which order the nodes can be rebuilt. A scope has those of the graphs inside, so that a
 pass over it is one recursion.
 """
 
@@ -31,11 +31,11 @@ class Scope:
     needed : set of Variable
         They, and all variables they are computed from.
     order : list of Apply
-        The nodes that compute these, each behind those it needs.
+        The nodes that compute these, each after those it needs.
     statistics : dict
         The marked ones among these (not those of `scopes`).
     scopes : dict
-        The graphs inside nodes that hold statistics, or inputs that nothing needs: these nodes
+        The graphs inside nodes with statistics inside, or inputs that nothing needs: these nodes
         have to be built anew.
     marks : list of Apply
         The marks, each with one or two of these statistics.

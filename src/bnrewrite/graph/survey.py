@@ -3,7 +3,7 @@
 The `Scope` that comes out is all that the passes know of the training graph: `export` and `replace`
 walk along it, and so they agree on what a statistic is, where it is, and what is needed for it. It
 has the nodes of each graph in an order in which they can be rebuilt, and a scope of its own for the
-graph inside each node that holds statistics.
+graph inside each node with statistics inside.
 
 Only what the outputs need is looked at. A statistic that none of them needs may not even be
 defined; and an input that nothing needs any more is not kept as one.
@@ -117,12 +117,12 @@ def _demand_inside(scope: Scope, output: Variable, node: Apply) -> list[Variable
     wanted = [*boundary.always_inside, *boundary.inside(output)]
     inside.outputs.extend(v for v in wanted if v not in inside.outputs)
     inputs = [v for v in _demand(inside, wanted) if not isinstance(v, Constant)]
-    behind = [outer for inner in inputs for outer in boundary.behind(inner)]
-    return [*boundary.always_outside, *boundary.outside(output), *behind]
+    fed = [outer for inner in inputs for outer in boundary.fed_by(inner)]
+    return [*boundary.always_outside, *boundary.outside(output), *fed]
 
 
 def _drop_finished_scopes(scope: Scope) -> None:
-    """Drop the scopes without statistics, unless something in front of them is not needed."""
+    """Drop the scopes without statistics, unless something upstream of them is not needed."""
     for node, inside in list(scope.scopes.items()):
         _drop_finished_scopes(inside)
         if not (inside.scopes or inside.marks or inside.tagged) and scope.needed.issuperset(
@@ -145,7 +145,7 @@ def _name_statistics(scope: Scope, prefix: str, numbering: Numbering) -> None:
 
 
 def _marked(scope: Scope) -> list[Variable]:
-    """The statistics of `scope`, inputs first, each behind those it is computed from."""
+    """The statistics of `scope`, inputs first, each after those it is computed from."""
     tagged = _tagged(scope)
     marked = set(tagged).union(*(node.outputs for node in scope.marks))
     inputs = [v for v in tagged if v.owner is None]

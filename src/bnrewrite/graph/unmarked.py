@@ -18,8 +18,8 @@ mean: so between a total and its costs nothing is looked for, as long as they ar
 multiplied and the like. Whatever else is in between is a model, with values for each example.
 
 Normalization over units, softmax, attention and pooling over time sum over other axes. Whole
-numbers, and what is counted with them, are no statistics. What is behind a mark is not looked at:
-it is replaced.
+numbers, and what is counted with them, are no statistics. What is upstream of a mark is not looked
+at: it is replaced.
 
 Sharp edge: axes are known as far as `axes` knows them. Where marks are taken over several axes at
 once (as over examples and pixels), only sums over all of these are recognized.
@@ -94,10 +94,10 @@ class Search:
             role, path, variable, name = todo.pop()
             if (role, path, variable) not in seen and is_measured(variable):
                 seen.add((role, path, variable))
-                todo += self._behind(role, path, variable, variable.name or name)
+                todo += self._upstream(role, path, variable, variable.name or name)
         return list(self.found.values())
 
-    def _behind(self, role: Role, path: Path, variable: Variable, name: str) -> list[_Look]:
+    def _upstream(self, role: Role, path: Path, variable: Variable, name: str) -> list[_Look]:
         """What `variable`, in its role, is computed from, in theirs."""
         node = variable.owner
         if is_marked(variable):
@@ -120,7 +120,7 @@ class Search:
         boundary = self._axes.boundaries[path[-1]] if path else None
         if boundary is None or not boundary.is_input(variable):
             return []
-        return [(role, path[:-1], outer, name) for outer in boundary.behind(variable)]
+        return [(role, path[:-1], outer, name) for outer in boundary.fed_by(variable)]
 
     def _role(self, role: Role, op: Op, has_batch: bool) -> Role | None:
         """The role of what is read, with or without examples, for what is computed."""

@@ -75,7 +75,7 @@ def unpacked(content: bytes) -> Arrays:
 
 def _check_members(members: list[zipfile.ZipInfo], size: int) -> None:
     if sum(member.file_size for member in members) > size:
-        raise ValueError("it says that it holds more than there is")
+        raise ValueError("it says that it has more than there is")
     if len({member.filename for member in members}) < len(members):
         raise ValueError("it has several members of one name")
     for member in members:

@@ -1,6 +1,6 @@
 """Files: populations as npz files.
 
-A file has the values by name, for whoever reads it without this library, and behind a ``#`` the
+A file has the values by name, for whoever reads it without this library, and after a ``#`` the
 sums they were read from, with a header of JSON: so a loaded population can be merged and read under
 another pooling. Where a name can't be that of a file in a zip file, a number stands for it, and the
 header says which. It is written all at once (`write_whole`), and its last bytes are a digest of all

@@ -25,7 +25,7 @@ class PaddedMoments(Moments):
     """Moments of the steps that were reached, beside the mean of the edge-padded arrays.
 
     The sum of a padded array is that of the steps it reached and that of those it holds: steps of
-    weight 0, and all behind its end. Only the latter is kept beside the moments, as it changes only
+    weight 0, and all after its end. Only the latter is kept beside the moments, as it changes only
     when there are such steps.
 
     Parameters
@@ -93,7 +93,7 @@ class PaddedMoments(Moments):
         return pad_edge(self.n, lengths) if self.n.ndim else self.n
 
     def _continued(self, lengths: tuple[int, ...]) -> Array:
-        """What is held up to `lengths`: behind the end of all arrays, their whole sum."""
+        """What is held up to `lengths`: after the end of all arrays, their whole sum."""
         if self.held.shape[: self.n_time_axes] == lengths:
             return self.held
         total = self.weight * self._shift + self._first + self.held

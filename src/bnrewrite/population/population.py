@@ -1,6 +1,6 @@
 """Population statistics: what batches have been averaged to, by name.
 
-A `Population` is a mapping from names to arrays that never change. Behind it are the sums it was
+A `Population` is a mapping from names to arrays that never change. It keeps the sums it was
 read from (`Tallies`), and so it can be merged with another, saved, and read under another pooling.
 """
 
@@ -170,6 +170,6 @@ class Population(PooledValues):
         return population
 
     def summary(self) -> None:
-        """Print a table: for each statistic its shape, and how much is behind its last step."""
+        """Print a table: for each statistic its shape, and how much its last step rests on."""
         known = self.coverage, self.count, self.fewest, self.standard_error
         print(summary_table(self, self.n_batches, *known))

@@ -1,6 +1,6 @@
 """Ragged: arrays whose leading axes, those of time, end early.
 
-Batches take different numbers of steps, and what they hold is brought to common lengths here. A
+Batches take different numbers of steps, and what they have is brought to common lengths here. A
 batch that ended may repeat its last step (`pad_edge`) or count for nothing (`pad_zero`); a step
 that no batch reached takes the value of the one before (`hold`).
 
@@ -63,7 +63,7 @@ def common_lengths(a: Array, b: Array, n_time_axes: int) -> tuple[int, ...]:
 def hold(values: Array, reached: Mask) -> Array:
     """Replace the steps of `values` that were not `reached` by the last one before that was.
 
-    Where there is none before, the first one behind is taken. Inner time axes are filled first,
+    Where there is none before, the next one is taken. Inner time axes are filled first,
     then whole steps of the outer ones.
 
     Parameters

@@ -28,7 +28,7 @@ def summary_table(
     fewest: Mapping[str, NDArray[Any]],
     error: Mapping[str, NDArray[Any]],
 ) -> str:
-    """For each statistic its shape, how much is behind its last step, and behind its weakest."""
+    """For each statistic its shape, how much its last step rests on, and its weakest."""
     header = ["name", "shape", "depth", "batches", "at last step", "elements there"]
     rows = [[*header, "fewest in a batch", "mean", "standard error"]]
     for name, value in values.items():

@@ -1,7 +1,7 @@
 """Tallies: what is kept of the batches seen.
 
 One `Tally` a statistic, and for a mean and a variance of the same elements their `Elements`.
-Together they hold sums enough for every pooling, so a pooling is a way to read them, chosen at any
+Together they are sums enough for every pooling, so a pooling is a way to read them, chosen at any
 time:
 
 =========  ===================================================================================

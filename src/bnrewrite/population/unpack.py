@@ -102,7 +102,7 @@ def _check_sums(
     _require({*elements} <= {*variances}, "it has elements of what is no mean")
     for name, arrays in tallies.items():
         _check_moments(name, arrays)
-        _require(arrays["held"].shape == arrays["mean"].shape, f"{name!r} holds another shape")
+        _require(arrays["held"].shape == arrays["mean"].shape, f"{name!r} has another shape held")
         _check_batches(name, arrays)
         for key in {"count", "batches"} & {*arrays}:
             _check_weight(name, arrays, key)

@@ -1,7 +1,7 @@
 """Drawn: a statistic as pictures show it, and the words about it.
 
 The axes of a statistic are flattened to units. What no batch reached is blank, though the
-population holds a value there.
+population has a value there.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def source_of(population: Population) -> str:
 
 
 def amount_of(drawn: Drawn) -> str:
-    """How much is behind a statistic without steps."""
+    """From how much a statistic without steps comes."""
     known = "" if drawn.elements is None else f", {drawn.elements:.0f} elements"
     return f"coverage {drawn.coverage:.0f}{known}"
 

@@ -5,7 +5,7 @@ with others, as (time x batch, units), or along two, as a matrix of what is betw
 Which it is shows in how its shape grows with the batch: an axis of 1, 5 and 6 for that many
 examples is theirs, one of 3, 15 and 18 has three times as many elements, and one of 1, 25 and 36
 has two of them. In which order the axes were flattened can't be seen in this, so a layout is one of
-several that are possible, and it holds if the rows behave as in it.
+several that are possible, and it is right if the rows behave as in it.
 """
 
 from __future__ import annotations

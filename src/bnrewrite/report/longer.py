@@ -14,11 +14,11 @@ from typing import NamedTuple
 import numpy as np
 
 from bnrewrite.graph.axis_kinds import AxisKinds, Kind
-from bnrewrite.graph.behind import steps_are_fixed
 from bnrewrite.graph.boundaries import is_while_loop
 from bnrewrite.graph.engine import Variable
 from bnrewrite.graph.scope import Scope
 from bnrewrite.graph.statistics import Path, loops_of, place
+from bnrewrite.graph.upstream import steps_are_fixed
 from bnrewrite.report.batch_axes import BatchAxes, Values
 
 Lengths = Mapping[str, tuple[int, ...]]

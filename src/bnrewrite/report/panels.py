@@ -2,7 +2,7 @@
 
 `plots` lays panels out on pages; here each is drawn. All of them show the same things in the same
 way: steps and units are counted from 0 as in the arrays, a band is the standard deviation between
-batches, and what no batch reached is blank, though the population holds a value there.
+batches, and what no batch reached is blank, though the population has a value there.
 """
 
 from __future__ import annotations

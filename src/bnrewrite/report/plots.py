@@ -46,7 +46,7 @@ def plot_population(
     """Draw each statistic with the spread between batches and the coverage, and all on one page.
 
     Steps and units are counted from 0, as in the arrays. The axes of a statistic are flattened to
-    units. Steps that no batch reached are left blank, though the population holds a value there.
+    units. Steps that no batch reached are left blank, though the population has a value there.
     Where a colour bar ends in an arrow, up to 1 % of the values are beyond.
 
     =============  ===============================================================================

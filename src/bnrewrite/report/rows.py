@@ -100,7 +100,7 @@ def _by_check(
 
 
 def _stayed(layout: Layout, variant: Variant, like: Array) -> NDArray[np.bool_]:
-    """Where all examples behind an element are in the places where they were."""
+    """Where all examples that an element comes from are in the places where they were."""
     in_place = np.equal(variant, range(len(variant)))
     stayed = np.ones(like.shape, bool)
     for axis in layout.example_axes:

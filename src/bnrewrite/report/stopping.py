@@ -1,6 +1,6 @@
 """Stopping: what comes after a while-loop has stopped, and whether it should have.
 
-Steps that no batch reached hold statistics as all others do, and may hold others that were not
+Steps that no batch reached have statistics as all others do, and may have others that were not
 marked. So the loops are made to run on (`endless`) and the rows are compared again.
 
 If a loop stops because of something that is computed from the examples of a batch, then each of
@@ -17,7 +17,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from bnrewrite.estimation.batches import names
-from bnrewrite.graph.behind import Place, stops, values_read
+from bnrewrite.graph.upstream import Place, stops, values_read
 from bnrewrite.report.batch_axes import BatchAxes, Values
 from bnrewrite.report.comparison import Comparison
 from bnrewrite.report.examine import Output, examine
@@ -67,8 +67,8 @@ def _refuse_change(label: str, read: Sequence[str], before: Array, after: Array)
     shorter, allowed, after = held(before, tolerance_of(before, before, None).allowed, after)
     if differ(shorter, after, allowed).any():
         raise RuntimeError(
-            f"{label} depends on when a loop in front of it stops, which is when something says so "
-            f"that is computed from all examples of the batch, from inputs {read}. If it is a "
+            f"{label} depends on when a loop that it is computed from stops, and something says "
+            f"so that is computed from all examples of the batch, from inputs {read}. If it is a "
             "statistic of the batch, mark it with `mark_statistic`. If the loop ends when all "
             "examples are finished, leave those that are as they are."
         )

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from bnrewrite.graph.behind import needed_statistics
 from bnrewrite.graph.engine import Variable, ancestors, graph_inputs
 from bnrewrite.graph.marks import is_marked, label_of
 from bnrewrite.graph.scope import Scope
 from bnrewrite.graph.statistics import Path, Statistic, name_of
+from bnrewrite.graph.upstream import needed_statistics
 
 
 def verify_structure(

@@ -21,9 +21,9 @@ from bnrewrite.cautions import NotChecked, caution
 from bnrewrite.estimation.batches import names
 from bnrewrite.graph.axis_kinds import AxisKinds, Kind
 from bnrewrite.graph.batch_kind import batch_kind
-from bnrewrite.graph.behind import stops
 from bnrewrite.graph.engine import RandomType, Variable, graph_inputs
 from bnrewrite.graph.scope import Scope
+from bnrewrite.graph.upstream import stops
 from bnrewrite.report.batch_axes import Axes, BatchAxes, Values, same
 from bnrewrite.report.comparison import Comparison
 from bnrewrite.report.examine import Examined, Found, Output, examine

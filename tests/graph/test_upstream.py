@@ -1,4 +1,4 @@
-"""What is behind a variable, through loops."""
+"""What is upstream of a variable, through loops."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,9 +9,9 @@ from numpy.testing import assert_array_equal
 
 import engine
 from bnrewrite import mark_moments, mark_statistic
-from bnrewrite.graph.behind import needed_statistics, steps_are_fixed, stops, values_read
 from bnrewrite.graph.endless import running_on
 from bnrewrite.graph.survey import survey
+from bnrewrite.graph.upstream import needed_statistics, steps_are_fixed, stops, values_read
 from engine import Variable, until
 from engine import tensor as at
 

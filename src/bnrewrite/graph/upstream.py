@@ -1,10 +1,9 @@
-"""Behind: what a variable is computed from, through the boundaries of loops.
+"""Upstream: what a variable is computed from, through the boundaries of loops.
 
 A place is a variable and the nodes with an inner graph around it: loops share the inputs of their
-bodies, so that a variable alone does not say where it is. What is directly behind a place are the
-places that it is computed from. Behind an output of a loop is what the body returns for it, behind
-an input of the body what it is given, and behind a state what the body returned for it in the step
-before.
+bodies, so that a variable alone does not say where it is. Next upstream of a place are the places
+that it is computed from. Upstream of an output of a loop is what the body returns for it, of an
+input of the body what it is given, and of a state what the body returned for it in the step before.
 """
 
 from __future__ import annotations
@@ -20,27 +19,27 @@ Place = tuple[Path, Variable]
 Edges = dict[Place, list[Place]]
 
 
-def edges_behind(places: Iterable[Place], is_end: Callable[[Place], bool]) -> Edges:
-    """All that is behind `places`, each with what is directly behind it: nothing for an end."""
+def upstream_of(places: Iterable[Place], is_end: Callable[[Place], bool]) -> Edges:
+    """All that is upstream of `places`, each with what is next upstream: nothing for an end."""
     edges: Edges = {}
     boundaries: dict[Apply, OpBoundary | None] = {}
     todo = list(places)
     while todo:
         place = todo.pop()
         if place not in edges:
-            edges[place] = [] if is_end(place) else _directly_behind(place, boundaries)
+            edges[place] = [] if is_end(place) else _next_upstream(place, boundaries)
             todo.extend(edges[place])
     return edges
 
 
-def _directly_behind(place: Place, boundaries: dict[Apply, OpBoundary | None]) -> list[Place]:
+def _next_upstream(place: Place, boundaries: dict[Apply, OpBoundary | None]) -> list[Place]:
     path, variable = place
     node = variable.owner
     if node is None:
         around = _boundary(path[-1], boundaries) if path else None
         if around is None or not around.is_input(variable):
             return []
-        return [(path[:-1], v) for v in around.behind(variable)]
+        return [(path[:-1], v) for v in around.fed_by(variable)]
     boundary = _boundary(node, boundaries)
     if boundary is None:
         return [(path, v) for v in node.inputs]
@@ -55,8 +54,8 @@ def _boundary(node: Apply, boundaries: dict[Apply, OpBoundary | None]) -> OpBoun
     return boundaries[node]
 
 
-def before(places: Iterable[Place], edges: Edges, ends: Collection[Place]) -> set[Place]:
-    """The `places`, and those of `edges` that they are behind, up to and without the `ends`."""
+def downstream_of(places: Iterable[Place], edges: Edges, ends: Collection[Place]) -> set[Place]:
+    """The `places`, and those of `edges` downstream of them, up to and without the `ends`."""
     readers: Edges = {}
     for reader, read in edges.items():
         for place in read:
@@ -84,13 +83,13 @@ def needed_statistics(scope: Scope, outputs: Sequence[Variable]) -> list[Statist
     reads.
     """
     statistics = {(s.path, s.variable): s for s in scope.all_statistics()}
-    reached = edges_behind((((), v) for v in outputs), statistics.__contains__)
+    reached = upstream_of((((), v) for v in outputs), statistics.__contains__)
     return [s for place, s in statistics.items() if place in reached]
 
 
 def stops(output: Variable) -> list[Place]:
-    """The conditions on which the while-loops behind `output` stop."""
-    reached = edges_behind([((), output)], lambda place: False)
+    """The conditions on which the while-loops upstream of `output` stop."""
+    reached = upstream_of([((), output)], lambda place: False)
     nodes = {(path, v.owner): None for path, v in reached if v.owner and is_while_loop(v.owner)}
     conditions: list[Place] = []
     for path, node in nodes:
@@ -102,11 +101,11 @@ def stops(output: Variable) -> list[Place]:
 
 def steps_are_fixed(path: Path, inputs: Collection[Variable]) -> bool:
     """Whether the loop that `path` ends in has room for as many steps whatever the `inputs`."""
-    reached = edges_behind([(path[:-1], path[-1].inputs[0])], lambda place: False)
+    reached = upstream_of([(path[:-1], path[-1].inputs[0])], lambda place: False)
     return not any(((), v) in reached for v in inputs)
 
 
 def values_read(places: Iterable[Place], inputs: Collection[Variable]) -> list[Variable]:
-    """The `inputs` whose values, and not lengths alone, are behind `places`."""
-    reached = edges_behind(places, is_length)
+    """The `inputs` whose values, and not lengths alone, `places` are computed from."""
+    reached = upstream_of(places, is_length)
     return [v for v in inputs if ((), v) in reached]
