@@ -1,6 +1,5 @@
 """Workers are killed on purpose, and nothing is lost: in process pools, and on Dask."""
 
-import gc
 import multiprocessing
 import os
 import signal
@@ -8,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -19,15 +17,12 @@ from typing import Any
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-import engine
 from bnrewrite import (
     EstimateInterrupted,
     InferenceGraph,
     Population,
     ShardError,
-    batch_normalize,
 )
-from engine import tensor as at
 from executors import InlineExecutor
 from shards import dies_first, noise_free_batches, waits_for
 
@@ -38,23 +33,6 @@ pytestmark = pytest.mark.filterwarnings(
 LENGTHS = [(4, 3, 5), (2, 6), (1,), (3, 3), (5, 2), (7,), (2, 2), (6, 1)]
 SHARDS = [partial(noise_free_batches, lengths) for lengths in LENGTHS]
 Pool = partial(ProcessPoolExecutor, 2, mp_context=multiprocessing.get_context("spawn"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _collected() -> Iterator[None]:
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
-
-
-@pytest.fixture(scope="module")
-def graph() -> InferenceGraph:
-    x = at.dtensor3("x")
-    y = engine.scan(
-        lambda x_t: batch_normalize(x_t, 1.0, 0.0, label="bn"), sequences=[x], name="loop"
-    )
-    return InferenceGraph([x], y)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,6 @@ from bnrewrite import (
     InferenceGraph,
     Population,
     ShardError,
-    batch_normalize,
     mark_statistic,
 )
 from engine import tensor as at
@@ -30,15 +29,6 @@ from interrupts import interruptions
 from shards import fails_first, noise_free_batches
 
 N_SHARDS = 40
-
-
-@pytest.fixture(scope="module")
-def graph() -> InferenceGraph:
-    x = at.dtensor3("x")
-    y = engine.scan(
-        lambda x_t: batch_normalize(x_t, 1.0, 0.0, label="bn"), sequences=[x], name="loop"
-    )
-    return InferenceGraph([x], y)
 
 
 def shards_of(n: int) -> list[Any]:

@@ -1,9 +1,7 @@
 """Estimates in several processes equal one estimate, and nothing is lost when a shard fails."""
 
-import gc
 import multiprocessing
 import re
-import warnings
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
@@ -31,14 +29,6 @@ def build() -> InferenceGraph:
     x = at.dtensor3("x")
     y = engine.scan(lambda x_t: batch_normalize(x_t, 1.0, 0.0, label="bn"), sequences=[x])
     return InferenceGraph([x], y)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _collected() -> Iterator[None]:
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from looped import looped
 from numpy.testing import assert_allclose
 
 import engine
@@ -172,18 +173,6 @@ def inside(step: tuple[int, ...], array: np.ndarray) -> bool:
 
 
 # ---- from graphs
-
-
-def looped(depth: int) -> InferenceGraph:
-    x = at.TensorType("float64", (None,) * (depth + 2))("x")
-    mask = at.TensorType("float64", (None,) * (depth + 1))("mask")
-
-    def body(x_t: Any, m_t: Any) -> Any:
-        return batch_normalize(x_t, 1.0, 0.0, mask=m_t, label="bn")
-
-    for _ in range(depth):
-        body = (lambda inner: lambda *v: engine.scan(inner, v, name="loop"))(body)
-    return InferenceGraph([x, mask], body(x, mask))
 
 
 @pytest.fixture(scope="module")

@@ -8,28 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from looped import looped
 from numpy.testing import assert_allclose
 
-import engine
-from bnrewrite import InferenceGraph, Population, batch_normalize, mark_moments, mark_statistic
+from bnrewrite import InferenceGraph, Population, mark_moments, mark_statistic
 from bnrewrite.population.tallies import POOLINGS, Tallies
 from bnrewrite.population.tally import Reading
 from engine import tensor as at
 
 quick = settings(max_examples=60, deadline=None, derandomize=True, database=None)
-
-
-def looped(depth: int) -> InferenceGraph:
-    """A normalization in `depth` loops, over (time axes, examples, units) with a mask."""
-    x = at.TensorType("float64", (None,) * (depth + 2))("x")
-    mask = at.TensorType("float64", (None,) * (depth + 1))("mask")
-
-    def body(x_t: Any, m_t: Any) -> Any:
-        return batch_normalize(x_t, 1.0, 0.0, mask=m_t, label="bn")
-
-    for _ in range(depth):
-        body = (lambda inner: lambda *v: engine.scan(inner, v, name="loop"))(body)
-    return InferenceGraph([x, mask], body(x, mask))
 
 
 def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Any, Any]:
