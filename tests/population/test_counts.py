@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from looped import looped
 from numpy.testing import assert_allclose
 
 import engine
@@ -26,6 +25,7 @@ from bnrewrite import (
 from bnrewrite.population.tallies import POOLINGS, Tallies
 from bnrewrite.population.tally import Reading
 from engine import tensor as at
+from looped import looped
 
 quick = settings(max_examples=150, deadline=None, derandomize=True, database=None)
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from looped import looped
 from numpy.testing import assert_allclose
 
 from bnrewrite import InferenceGraph, Population, mark_moments, mark_statistic
 from bnrewrite.population.tallies import POOLINGS, Tallies
 from bnrewrite.population.tally import Reading
 from engine import tensor as at
+from looped import looped
 
 quick = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 
