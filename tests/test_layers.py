@@ -17,7 +17,7 @@ FLOORS = [
     {"graph", "population"},
     {"estimation"},
     {"report"},
-    {"arguments", "normalization", "inference"},
+    {"arguments", "normalization", "inference", "compiled", "predictor"},
 ]
 INDEPENDENT = {"graph", "population"}
 

@@ -44,6 +44,7 @@ from bnrewrite.estimation.stopped import EstimateError as EstimateError
 from bnrewrite.estimation.stopped import EstimateInterrupted as EstimateInterrupted
 from bnrewrite.graph.engine import NAME as engine
 from bnrewrite.graph.export import export_statistics as export_statistics
+from bnrewrite.graph.fast import fast_compilation as fast_compilation
 from bnrewrite.graph.hooks import install as _install
 from bnrewrite.graph.marking import mark_moments as mark_moments
 from bnrewrite.graph.marking import mark_statistic as mark_statistic
@@ -53,6 +54,7 @@ from bnrewrite.inference import InferenceGraph as InferenceGraph
 from bnrewrite.inference import get_inference_graph as get_inference_graph
 from bnrewrite.normalization import batch_normalize as batch_normalize
 from bnrewrite.population.population import Population as Population
+from bnrewrite.predictor import Predictor as Predictor
 from bnrewrite.report.plots import plot_population as plot_population
 
 __all__ = [
@@ -65,6 +67,7 @@ __all__ = [
     "NotChecked",
     "OtherOrigin",
     "Population",
+    "Predictor",
     "ShardError",
     "Statistic",
     "UnmarkedStatistic",
@@ -72,6 +75,7 @@ __all__ = [
     "engine",
     "estimate_population",
     "export_statistics",
+    "fast_compilation",
     "get_inference_graph",
     "mark_moments",
     "mark_statistic",

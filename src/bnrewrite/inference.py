@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from bnrewrite.compiled import Compiled
 from bnrewrite.estimation.batches import Batch, Extra
 from bnrewrite.graph.choice import Only, choose, restrict
 from bnrewrite.graph.engine import Variable
@@ -20,7 +21,6 @@ from bnrewrite.graph.unmarked import warn_of_unmarked
 from bnrewrite.population.counts import MinCount
 from bnrewrite.population.population import Population
 from bnrewrite.population.tallies import Pooling
-from bnrewrite.report.checked import Checked
 
 
 def get_inference_graph(
@@ -79,11 +79,11 @@ def get_inference_graph(
     return graph.outputs
 
 
-class InferenceGraph(Checked):
+class InferenceGraph(Compiled):
     """The inference graph of a training graph, with population statistics that can be changed.
 
-    A function compiled from `outputs` computes with the latest population statistics, whatever
-    their number of steps. Before there are any, it raises.
+    A function compiled from `outputs`, as by `compile`, computes with the latest population
+    statistics, whatever their number of steps. Before there are any, it raises.
 
     Threads may share a graph: a call of `estimate`, `estimate_shards`, `assign`, `verify` or `gap`
     waits until no other thread is in one. Functions that you compile are yours: no two threads

@@ -31,6 +31,7 @@ from bnrewrite.graph.engine import (
     shared,
 )
 from bnrewrite.graph.exported import Exported
+from bnrewrite.graph.fast import fast_compilation
 from bnrewrite.graph.fingerprints import MADE_BY
 from bnrewrite.population.counts import MinCount
 from bnrewrite.population.origin import Origin
@@ -54,9 +55,9 @@ class Estimator:
         self._origin = Origin(MADE_BY, exported.fingerprints)
         streams = [v for v in graph_inputs(outputs) if is_random_stream(v)]
         self._streams = [(v, shared(v.get_value(), name=v.name)) for v in streams]
-        self._function = function_without_updates(
-            self._inputs, [Out(v, borrow=True) for v in outputs], self._streams, mode
-        )
+        borrowed = [Out(v, borrow=True) for v in outputs]
+        with fast_compilation():
+            self._function = function_without_updates(self._inputs, borrowed, self._streams, mode)
 
     def estimate(
         self,

@@ -31,10 +31,10 @@ from bnrewrite.graph.exported import Exported
 from bnrewrite.graph.statistics import Statistic
 from bnrewrite.population.population import Population
 
-_require_estimate = CheckAndRaise(
-    RuntimeError,
-    "There are no population statistics yet: call `estimate` or `assign` of the InferenceGraph.",
+NO_POPULATION = (
+    "There are no population statistics yet: call `estimate` or `assign` of the InferenceGraph."
 )
+_require_estimate = CheckAndRaise(RuntimeError, NO_POPULATION)
 
 
 class StoredPopulation:
@@ -89,12 +89,16 @@ class StoredPopulation:
     ) -> dict[str, ArrayLike]:
         """Values for the `chosen` from a population, and those that there are for the others."""
         rest = {s.name: v.get_value() for s, v in self.variables.items() if s not in chosen}
-        if rest and not self._is_known.get_value():
+        if rest and not self.is_known():
             raise ValueError(
                 f"there are no values yet that {sorted(rest)} could keep. Estimate or assign all "
                 "statistics first."
             )
         return {**population, **rest}
+
+    def is_known(self) -> bool:
+        """Whether there are values."""
+        return bool(self._is_known.get_value())
 
     def lengths(self) -> dict[str, tuple[int, ...]]:
         """How many steps there are of each statistic, by its name."""

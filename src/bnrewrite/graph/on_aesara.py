@@ -8,7 +8,8 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from aesara import Out as Out
-from aesara import __version__, config
+from aesara import __version__
+from aesara import config as config
 from aesara import function as function
 from aesara import shared as shared
 from aesara import tensor as tensor
@@ -31,6 +32,7 @@ from aesara.graph.op import compute_test_value
 from aesara.graph.rewriting.basic import GraphRewriter as GraphRewriter
 from aesara.ifelse import IfElse as IfElse
 from aesara.ifelse import ifelse as ifelse
+from aesara.link.c.cmodule import GCC_compiler as GCC_compiler
 from aesara.link.c.op import COp as _COp
 from aesara.raise_op import CheckAndRaise as CheckAndRaise
 from aesara.scan.op import Scan as Scan
@@ -110,6 +112,8 @@ def with_inner_graph_changed(op: Any, change: Callable[[Any], None]) -> Any:
 FREEZES = False
 # Whether an array of length 1 fits any other, if its type does not say that its length is 1.
 BROADCASTS = True
+# The linker of C, where the engine chooses one.
+C_LINKER = None
 
 
 def is_compiled(fgraph: Any) -> bool:

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 from pytensor import Out as Out
 from pytensor import __version__
+from pytensor import config as config
 from pytensor import function as function
 from pytensor import shared as shared
 from pytensor import tensor as tensor
@@ -31,6 +32,7 @@ from pytensor.graph.rewriting.basic import get_active_mode
 from pytensor.graph.traversal import ancestors as ancestors
 from pytensor.graph.traversal import graph_inputs as graph_inputs
 from pytensor.link.basic import JITLinker
+from pytensor.link.c.cmodule import GCC_compiler as GCC_compiler
 from pytensor.link.c.op import COp as _COp
 from pytensor.raise_op import CheckAndRaise as CheckAndRaise
 from pytensor.scan.op import Scan as Scan
@@ -106,6 +108,7 @@ def with_inner_graph_changed(op: Any, change: Callable[[Any], None]) -> Any:
 
 FREEZES = True
 BROADCASTS = False
+C_LINKER = "cvm"
 
 
 def is_compiled(fgraph: Any) -> bool:

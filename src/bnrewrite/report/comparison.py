@@ -24,6 +24,7 @@ from bnrewrite.graph.engine import (
     graph_inputs,
 )
 from bnrewrite.graph.engine import tensor as at
+from bnrewrite.graph.fast import fast_compilation
 from bnrewrite.graph.statistics import Path
 
 Values = list[NDArray[Any]]
@@ -83,7 +84,8 @@ class Comparison:
         parameters = filter(_is_real, graph_inputs(outputs))
         givens = [(p, p.type.filter_variable(_nudged(p, is_nudged))) for p in parameters]
         inputs = [*self.inputs, is_nudged]
-        function = function_without_updates(inputs, outputs, givens, self._mode)
+        with fast_compilation():
+            function = function_without_updates(inputs, outputs, givens, self._mode)
 
         def predict(*values: Any, nudge: bool = False) -> Values:
             return [_dense(value) for value in function(*values, nudge)]

@@ -27,16 +27,22 @@ def verify_structure(
 
     Those have to be read that `batch_outputs` read other than by way of further statistics.
     """
-    statistics = list(scope.all_statistics())
-    found = Counter(_batch_statistics(outputs, {s.variable for s in statistics}, ()))
-    found -= Counter("/".join([*map(name_of, s.path), s.label]) for s in left_on_purpose)
-    if found:
-        raise RuntimeError(f"batch statistics are left in the inference graph: {sorted(found)}.")
+    if found := statistics_left(scope, outputs, left_on_purpose):
+        raise RuntimeError(f"batch statistics are left in the inference graph: {found}.")
     read = set(graph_inputs(outputs))
     needed = needed_statistics(scope, batch_outputs)
     unread = [s.name for s in needed if values[s] not in read]
     if unread:
         raise RuntimeError(f"population statistics that the outputs do not depend on: {unread}.")
+
+
+def statistics_left(
+    scope: Scope, outputs: Sequence[Variable], left_on_purpose: Iterable[Statistic]
+) -> list[str]:
+    """The batch statistics in the graph of `outputs`, but for those `left_on_purpose`."""
+    found = Counter(_batch_statistics(outputs, {s.variable for s in scope.all_statistics()}, ()))
+    found -= Counter("/".join([*map(name_of, s.path), s.label]) for s in left_on_purpose)
+    return sorted(found)
 
 
 def _batch_statistics(

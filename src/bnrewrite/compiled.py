@@ -1,0 +1,82 @@
+"""Compiled: an inference graph, checked, whose outputs can be compiled to a fast function."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any
+
+from bnrewrite.graph.engine import function
+from bnrewrite.graph.fast import fast_compilation
+from bnrewrite.graph.inputs import check_mode
+from bnrewrite.predictor import Outputs, Predictor, output_list
+from bnrewrite.report.checked import Checked
+from bnrewrite.report.structure import statistics_left
+
+
+class Compiled(Checked):
+    """A graph with estimates, whose outputs can be compiled."""
+
+    def compile(
+        self,
+        *,
+        mode: Any = None,
+        fast: bool = True,
+        outputs: Outputs | None = None,
+        **options: Any,
+    ) -> Predictor:
+        """Compile a function that predicts batches, fast if possible.
+
+        Parameters
+        ----------
+        mode : str or Mode, optional
+            As for the engine's `function`.
+        fast : bool
+            Whether to compile as within `fast_compilation`: elementwise functions may differ by 4
+            units in the last place. If not, it computes what the engine's function of `outputs`
+            does, to the bit.
+        outputs : Variable, sequence of Variable, or dict of str to Variable, optional
+            What to compute, in which form: by default, the outputs of the inference graph.
+            Otherwise variables that are computed from these.
+        **options
+            For the engine's `function`, as `updates` or `givens`: an input that is given, such as
+            a switch, need not be given by batches any more.
+
+        Returns
+        -------
+        Predictor
+            Takes a batch as `estimate` does, or an array for each input, also by name. It can be
+            pickled, with parameters and population.
+
+        Raises
+        ------
+        TypeError
+            If `outputs` are no variables.
+        ValueError
+            If there are batch statistics in their graph, or `mode` is unknown.
+
+        Examples
+        --------
+        >>> import pytensor.tensor as pt, numpy as np
+        >>> from bnrewrite import InferenceGraph, mark_statistic
+        >>> x = pt.dmatrix("x")
+        >>> graph = InferenceGraph([x], x - mark_statistic(x.mean(axis=0), "mean"))
+        >>> population = graph.estimate([{"x": np.zeros((2, 1))}, {"x": np.ones((3, 1))}])
+        >>> predict = graph.compile(mode="FAST_COMPILE")
+        >>> predict(x=np.ones((1, 1)))
+        array([[0.5]])
+        """
+        check_mode(mode)
+        outputs = self.outputs if outputs is None else outputs
+        listed = output_list(outputs)
+        if left := statistics_left(self._scope, listed, self.batch_statistics):
+            raise ValueError(
+                f"the outputs have batch statistics in their graph: {left}. Compute them from the "
+                "`outputs` of the inference graph, and not from those of the training graph."
+            )
+        given = {*dict(options.get("givens", ()))}
+        inputs = [v for v in self._inputs if v not in given]
+        with fast_compilation() if fast else nullcontext():
+            compiled = function(
+                inputs, listed, mode=mode, **{"on_unused_input": "ignore", **options}
+            )
+        return Predictor(compiled, inputs, outputs, self._stored, self._turns)

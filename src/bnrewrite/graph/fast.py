@@ -1,0 +1,76 @@
+"""Fast: compile elementwise functions with the vectors of the processor.
+
+By default both engines have g++ compile ``tanh`` and ``exp`` for one element at a time, and an LSTM
+spends as long in them as in its matrix products. glibc has vector versions of them, to 4 units in
+the last place, which g++ uses if ``__FAST_MATH__`` is defined; nothing else of ``-ffast-math`` is
+asked for, so infinities and NaN are what they are. PyTensor compiles to C for this, and not by
+Numba, if nobody said how to compile, and there is a compiler.
+
+The engine's configuration is changed while something is compiled, and is as before afterwards,
+whatever happens. It belongs to the process, so threads wait for each other here. Sharp edge: one
+that compiles without `fast_compilation` meanwhile gets the flags too.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from threading import RLock
+from typing import Any
+
+from bnrewrite.graph.engine import C_LINKER, GCC_compiler, config
+
+_FLAGS = (
+    "-D__FAST_MATH__",
+    "-fvect-cost-model=unlimited",  # the full width of vectors for tensors of unknown strides too
+    "-mprefer-vector-width=512",
+    "-fno-guess-branch-probability",
+    "--param=vect-max-version-for-alias-checks=200",
+)
+_lock = RLock()
+
+
+@contextmanager
+def fast_compilation() -> Iterator[None]:
+    """Compile faster functions: ``with fast_compilation(): train = aesara.function(...)``.
+
+    Elementwise functions use the vectors of the processor, to 4 units in the last place of each,
+    where g++ and glibc can do that; elsewhere, nothing changes. On PyTensor the backend is C in the
+    place of Numba, unless the configuration names one. A mode that is given to the engine's
+    `function` is followed as ever.
+
+    Can be nested. Other threads wait until it is left.
+
+    Examples
+    --------
+    >>> import pytensor, pytensor.tensor as pt
+    >>> from bnrewrite import fast_compilation
+    >>> x = pt.dvector("x")
+    >>> with fast_compilation():
+    ...     predict = pytensor.function([x], pt.tanh(x))
+    >>> predict([0.0])
+    array([0.])
+    """
+    with _lock, config.change_flags(**_changes()):
+        yield
+
+
+def _changes() -> dict[str, Any]:
+    """What to change of the configuration as it is."""
+    if not config.cxx:
+        return {}
+    own = config.gcc__cxxflags.split()
+    changes = {"gcc__cxxflags": " ".join([*own, *(f for f in _taken(config.cxx) if f not in own)])}
+    if C_LINKER and (config.mode, config.linker) == ("Mode", "auto"):
+        changes["linker"] = C_LINKER
+    return changes
+
+
+@cache
+def _taken(compiler: str) -> tuple[str, ...]:
+    """The flags that do something here; those that a compiler does not take are left out."""
+    if platform.libc_ver()[0] != "glibc":
+        return ()
+    return tuple(flag for flag in _FLAGS if GCC_compiler.try_flags([flag]))

@@ -1,0 +1,136 @@
+"""Predictor: a compiled function of an inference graph, which takes batches.
+
+It runs the engine's function and adds what that can't know: the forms of batches, the form of the
+outputs, the population, and turns for threads. Pickled, it is a function of its own: parameters and
+population go with it, and what happens to the graph afterwards does not reach it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from bnrewrite.cautions import shown
+from bnrewrite.estimation.batches import BatchError, in_order, names
+from bnrewrite.estimation.stored import NO_POPULATION, StoredPopulation
+from bnrewrite.estimation.turns import Turns, in_turn
+from bnrewrite.graph.engine import Variable
+from bnrewrite.population.population import Population
+
+Outputs: TypeAlias = Variable | Sequence[Variable] | Mapping[str, Variable]
+
+
+class Predictor:
+    """What `InferenceGraph.compile` returns: call it with a batch.
+
+    Attributes
+    ----------
+    population : Population or None
+        The population statistics it predicts with: the latest of its graph, or those it was pickled
+        with. None if they were assigned as plain arrays.
+    function : callable
+        The engine's function, of the inputs in their order. It returns a list.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., list[Any]],
+        inputs: Sequence[Variable],
+        outputs: Outputs,
+        stored: StoredPopulation,
+        turns: Turns,
+    ) -> None:
+        self.function = function
+        self._inputs, self._turns = list(inputs), turns
+        self._names = [*outputs] if isinstance(outputs, Mapping) else None
+        self._is_single = isinstance(outputs, Variable)
+        self._stored: StoredPopulation | _Kept = stored
+
+    @property
+    def population(self) -> Population | None:  # noqa: D102
+        return self._stored.population
+
+    @in_turn
+    def __call__(self, *batch: Any, **named: Any) -> Any:
+        """Predict a batch.
+
+        Parameters
+        ----------
+        *batch
+            A batch as `estimate` takes it (a dict, tuple or list), or an array for each input in
+            their order.
+        **named
+            An array for each input, or for those that are left, by name.
+
+        Returns
+        -------
+        ndarray, list of ndarray, or dict of str to ndarray
+            In the form of the outputs.
+
+        Raises
+        ------
+        ValueError
+            If the batch does not fit the inputs, or its axes the population.
+        RuntimeError
+            If there is no population yet.
+        """
+        if not self._stored.is_known():
+            raise RuntimeError(NO_POPULATION)
+        outputs = self.function(*self._in_order(batch, named))
+        if self._names is not None:
+            return dict(zip(self._names, outputs, strict=True))
+        return outputs[0] if self._is_single else outputs
+
+    def _in_order(self, batch: tuple[Any, ...], named: dict[str, Any]) -> list[Any]:
+        if len(batch) == 1 and isinstance(batch[0], Mapping | tuple | list):
+            whole: Any = batch[0]
+            if not named:
+                return in_order(whole, self._inputs, "the batch")
+            if not isinstance(whole, Mapping):
+                raise BatchError(f"a whole batch was given, and {sorted(named)} besides.")
+            return in_order({**whole, **named}, self._inputs, "the batch")
+        if not named:
+            return in_order(batch, self._inputs, "the batch")
+        first = dict(zip(self._inputs, batch, strict=False))
+        rest = [v for v in self._inputs if v not in first]
+        if len(batch) > len(first):
+            raise BatchError(f"there are {len(self._inputs)} inputs, and {len(batch)} arrays.")
+        return [*batch, *in_order(named, rest, "the batch")]
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = _Kept(self._stored.population, self._stored.is_known())
+        return {**self.__dict__, "_stored": kept, "_turns": Turns()}
+
+    def __repr__(self) -> str:
+        return f"Predictor({', '.join(names(self._inputs))})"
+
+
+class _Kept:
+    """What is known of the population of a predictor that was pickled."""
+
+    def __init__(self, population: Population | None, is_known: bool) -> None:
+        self.population, self._is_known = population, is_known
+
+    def is_known(self) -> bool:
+        """Whether there was one, or arrays in its place."""
+        return self._is_known
+
+
+def output_list(outputs: Any) -> list[Variable]:
+    """`outputs` of any form as a list.
+
+    Raises
+    ------
+    TypeError
+        If they are no variables.
+    """
+    listed = list(outputs.values()) if isinstance(outputs, Mapping) else outputs
+    listed = [listed] if isinstance(listed, Variable) else listed
+    if isinstance(outputs, Mapping) and not all(isinstance(name, str) for name in outputs):
+        raise TypeError(f"outputs must be named by texts, got {shown([*outputs])}.")
+    if not isinstance(listed, Sequence) or not all(isinstance(v, Variable) for v in listed):
+        raise TypeError(
+            "outputs must be a variable, a list of variables, or a dict of them by name, computed "
+            f"from those of the inference graph; got {shown(outputs)}."
+        )
+    return list(listed)

@@ -1,0 +1,136 @@
+"""Fast compilation: as right as any, for one compilation at a time, and nothing is left of it."""
+
+from collections.abc import Iterator
+from threading import Event, Thread
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+import engine
+from bnrewrite import InferenceGraph, batch_normalize, fast_compilation
+from bnrewrite.graph import fast
+from bnrewrite.graph.engine import C_LINKER
+from engine import Variable, config
+from engine import tensor as at
+
+FUNCTIONS = ["tanh", "sigmoid", "exp", "expm1", "log", "log1p", "softplus", "erf", "sin", "cos"]
+needs_compiler = pytest.mark.skipif(not config.cxx, reason="there is no C++ compiler")
+
+
+def settings() -> tuple[str, ...]:
+    return config.gcc__cxxflags, config.linker, str(config.mode)
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    before = settings()
+    yield
+    assert settings() == before
+
+
+@needs_compiler
+def test_flags_are_set_inside_alone_and_own_ones_stay_in_front() -> None:
+    before = settings()
+    with engine.flags(gcc__cxxflags="-DOWN"):
+        with fast_compilation():
+            flags = config.gcc__cxxflags.split()
+            assert flags[0] == "-DOWN"
+            assert len(flags) == len({*flags})
+            assert ("-D__FAST_MATH__" in flags) == bool(fast._taken(config.cxx))
+            with fast_compilation():
+                assert config.gcc__cxxflags.split() == flags
+            assert config.gcc__cxxflags.split() == flags
+        assert config.gcc__cxxflags == "-DOWN"
+    assert settings() == before
+
+
+def test_nothing_is_left_after_an_error() -> None:
+    before = settings()
+    with pytest.raises(ValueError, match="inside"), fast_compilation():
+        raise ValueError("inside")
+    x = at.dmatrix("x")
+    graph = InferenceGraph([x], batch_normalize(x, 1.0, 0.0))
+    for options in ({"no_such_option": 1}, {"updates": [(x, x)]}):
+        with pytest.raises((TypeError, ValueError)):
+            graph.compile(**options)
+        assert settings() == before
+
+
+def test_without_a_compiler_nothing_changes() -> None:
+    with engine.flags(cxx=""):
+        before = settings()
+        with fast_compilation():
+            assert settings() == before
+
+
+def test_flag_that_the_compiler_does_not_take_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast, "_FLAGS", ("-D__FAST_MATH__", "-fno-such-flag"))
+    fast._taken.cache_clear()
+    if config.cxx:
+        assert "-fno-such-flag" not in fast._taken(config.cxx)
+    fast._taken.cache_clear()
+
+
+@pytest.mark.skipif(C_LINKER is None, reason="this engine compiles to C by itself")
+def test_backend_is_c_unless_one_was_named() -> None:
+    if not config.cxx:
+        pytest.skip("there is no C++ compiler")
+    with engine.flags(mode="Mode", linker="auto"), fast_compilation():
+        assert config.linker == C_LINKER
+    with engine.flags(mode="NUMBA"), fast_compilation():
+        assert config.linker == "auto"
+    with engine.flags(mode="Mode", linker="numba"), fast_compilation():
+        assert config.linker == "numba"
+
+
+def test_threads_wait_for_each_other() -> None:
+    inside, seen = Event(), list[str]()
+
+    def other() -> None:
+        inside.wait(10)
+        with fast_compilation():
+            seen.append("other")
+
+    thread = Thread(target=other)
+    thread.start()
+    with fast_compilation():
+        inside.set()
+        thread.join(0.2)
+        assert thread.is_alive()
+        seen.append("this")
+    thread.join()
+    assert seen == ["this", "other"]
+
+
+def values(dtype: str) -> np.ndarray:
+    """Numbers of all sizes, and those that are none."""
+    rng = np.random.default_rng(0)
+    sizes = 10.0 ** rng.uniform(-30, 1.9, size=1 << 14) * rng.choice([-1, 1], size=1 << 14)
+    usual = rng.normal(size=1 << 14) * 4
+    special = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0]
+    return np.concatenate([usual, sizes, special]).astype(dtype)
+
+
+def function_of(name: str, x: Variable) -> Variable:
+    found: Variable = getattr(at, name)(x)
+    return found
+
+
+@needs_compiler
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_are_right_to_a_few_units_in_the_last_place(name: str, dtype: str) -> None:
+    x = at.TensorType(dtype, (None,))("x")
+    mode = "CVM" if C_LINKER else "FAST_RUN"
+    exact = engine.function([x], function_of(name, x), mode=mode)
+    with fast_compilation():
+        quick = engine.function([x], function_of(name, x), mode=mode)
+    drawn = values(dtype)
+    with np.errstate(all="ignore"):
+        expected, computed = exact(drawn), quick(drawn)
+    assert_array_equal(np.isnan(computed), np.isnan(expected))
+    assert_array_equal(np.isinf(computed), np.isinf(expected))
+    finite = np.isfinite(expected)
+    ulps = np.abs(computed[finite] - expected[finite]) / np.spacing(np.abs(expected[finite]))
+    assert ulps.max() <= 4
