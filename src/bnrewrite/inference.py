@@ -21,6 +21,7 @@ from bnrewrite.graph.unmarked import warn_of_unmarked
 from bnrewrite.population.counts import MinCount
 from bnrewrite.population.population import Population
 from bnrewrite.population.tallies import Pooling
+from bnrewrite.report.decided import all_decided_by
 
 
 def get_inference_graph(
@@ -111,7 +112,8 @@ class InferenceGraph(Compiled):
     outputs : Variable or list of Variable
         What `batch_outputs` become.
     population : Population or None
-        The population statistics of the last estimate, or those assigned since.
+        The population of the last estimate, or the one assigned since; None if arrays were
+        assigned, or a part of one.
 
     Raises
     ------
@@ -158,6 +160,10 @@ class InferenceGraph(Compiled):
         self.batch_statistics = tuple(s for s in marked if s not in chosen)
         restrict(self._scope, chosen)
         super().__init__(inputs, export(self._scope), mode)
-        outputs = replace(self._scope, self._batch_outputs, self._stored.values)
-        self.outputs = outputs[0] if is_single else outputs
+        n, decided = len(self._batch_outputs), all_decided_by(self._batch_outputs)
+        together = [*self._batch_outputs, *(v for _, v in decided)]
+        replaced = replace(self._scope, together, self._stored.values)
+        pairs = zip(decided, replaced[n:], strict=True)
+        self._deciding = [(name, batch, inference) for (name, batch), inference in pairs]
+        self.outputs = replaced[0] if is_single else replaced[:n]
         warn_of_unmarked(self._batch_outputs)

@@ -4,6 +4,7 @@ import itertools
 import subprocess
 import sys
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -132,6 +133,37 @@ def test_fingerprint_changes_with_the_definition(change: str) -> None:
     ]
     one, other = (set(fingerprints(graph.statistics).values()) for graph in graphs)
     assert one != other
+
+
+def recurrent(x_t: Variable, h: Variable, **changed: Any) -> Variable:
+    """A step whose statistic comes first, and what makes the next state of it comes after."""
+    options: dict[str, Any] = {"activation": at.tanh, "gamma": 0.5, "epsilon": 1e-5, "add": 0.0}
+    options |= changed
+    normalized = batch_normalize(h + x_t, options["gamma"], 0.0, epsilon=options["epsilon"])
+    return options["activation"](normalized) + options["add"]
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize(
+    "changed",
+    [{"activation": at.sigmoid}, {"gamma": 2.0}, {"epsilon": 1e-2}, {"add": 1.0}],
+    ids=str,
+)
+def test_fingerprint_changes_with_what_a_step_makes_of_a_statistic(
+    changed: dict[str, Any], depth: int
+) -> None:
+    def built(**changed: Any) -> set[str]:
+        x = at.TensorType("float64", (None,) * (depth + 2))("x")
+
+        def layer(v: Variable) -> Variable:
+            return engine.scan(lambda x_t, h: recurrent(x_t, h, **changed), [v], v[0])
+
+        for _ in range(depth - 1):
+            layer = (lambda inner: lambda v: engine.scan(inner, [v]))(layer)
+        return set(fingerprints(InferenceGraph([x], layer(x)).statistics).values())
+
+    assert built() == built()
+    assert built().isdisjoint(built(**changed))
 
 
 PRINT = """

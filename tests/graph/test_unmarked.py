@@ -495,6 +495,38 @@ def test_pixels_are_no_examples() -> None:
         InferenceGraph([x], per_channel(h))
 
 
+# ---- what is decided by such sums
+
+DECISIONS: dict[str, Any] = {
+    "class": lambda z: z.argmax(axis=-1),
+    "comparison": lambda z: at.gt(z, 0),
+    "order": lambda z: at.argsort(z, axis=-1),
+    "whole numbers": lambda z: at.cast(z, "int32"),
+    "as a number": lambda z: at.cast(at.gt(z, 0), "float64"),
+    "choice": lambda z: at.switch(at.gt(z, 0), 1.0, 2.0),
+    "row of a table": lambda z: parameter(U, "E")[z.argmax(axis=-1)],
+}
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+@pytest.mark.parametrize("decision", DECISIONS)
+def test_sum_that_decides_is_found(decision: str, depth: int) -> None:
+    x = at.TensorType("float64", (None,) * (depth + 2))("x")
+
+    def layer(leak: int, v: Variable, depth: int) -> Variable:
+        if depth:
+            return engine.scan(lambda v_t: layer(leak, v_t, depth - 1), [v])
+        return bn(v) - leak * v.mean(axis=0)
+
+    with pytest.warns(UnmarkedStatistic, match="sum over axes"):
+        InferenceGraph([x], DECISIONS[decision](layer(1, x, depth)))
+    InferenceGraph([x], DECISIONS[decision](in_loops_alone(x, depth)))
+
+
+def in_loops_alone(x: Variable, depth: int) -> Variable:
+    return engine.scan(lambda v: in_loops_alone(v, depth - 1), [x]) if depth else bn(x)
+
+
 # ---- what is said
 
 

@@ -474,3 +474,70 @@ def test_gap_of_outputs_of_any_type() -> None:
         a, b = a.astype(float), b.astype(float)
         expected = [np.sqrt((a**2).mean()), np.abs(a - b).max()]
         np.testing.assert_allclose([gap.rms, gap.greatest], expected)
+
+
+# ---- outputs that are decided by numbers
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+@pytest.mark.parametrize(
+    "decide",
+    [
+        lambda z: z.argmax(axis=-1),
+        lambda z: at.gt(z, 0),
+        lambda z: at.cast(z, "int64"),
+        lambda z: at.switch(at.gt(z[..., 0], z[..., 1]), 1, 0),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::bnrewrite.UnmarkedStatistic")
+def test_numbers_that_classes_are_decided_by_are_compared(decide: Any, depth: int) -> None:
+    values = RNG.normal(size=(*[2] * depth, 6, 3))
+    for leak in (0.0, 1e-5):  # which changes no class of these
+        x = at.TensorType("float64", (None,) * (depth + 2))("x")
+        z = in_loops(depth, lambda x_t, leak=leak: marked(x_t) + leak * x_t.max(axis=0), x)
+        graph = InferenceGraph([x], decide(z))
+        graph.estimate([(values,)])
+        assert len(graph.gap((values,)).outputs) == 1
+        if leak:
+            with pytest.raises(RuntimeError, match="what decides "):
+                graph.verify((values,))
+        else:
+            first, *others = (output.label for output in graph.verify((values,)).outputs)
+            assert {*others} == {f"what decides {first}"}
+
+
+# ---- what verify and gap leave as it is, and take as estimates do
+
+
+@pytest.mark.filterwarnings("ignore:Setting default_update:DeprecationWarning")
+def test_default_updates_are_not_run() -> None:
+    x = at.dmatrix("x")
+    counter, state = engine.shared(np.asarray(1.0), "counter"), engine.shared(np.ones((4, 3)), "s")
+    counter.default_update, state.default_update = 2 * counter, state / 2 + x
+    graph = InferenceGraph([x], [marked(x) * counter, marked(x) + state])
+    values = RNG.normal(size=(4, 3))
+    graph.estimate([(values,)])
+    graph.gap((values,))
+    with pytest.warns(NotChecked, match="size"):
+        graph.verify((values,), (0,))
+    assert counter.get_value() == 1
+    assert (state.get_value() == 1).all()
+
+
+def test_values_are_converted_as_by_compiled_functions() -> None:
+    x, rate, k = at.fmatrix("x"), at.fscalar("rate"), at.iscalar("k")
+    graph = InferenceGraph([x, rate, k], rate * marked(x) + k)
+    values = RNG.normal(size=(5, 3)).astype("float32")
+    batch = {"x": values, "rate": 0.5, "k": 2}
+    graph.estimate([batch])
+    assert graph.verify(batch)
+    assert graph.verify({**batch, "x": values.round(1).tolist()})
+
+
+@pytest.mark.parametrize(("dtype", "near"), [("float32", 1e-4), ("float64", 1e-10)])
+def test_examples_that_are_nearly_the_same_show_nothing(dtype: str, near: float) -> None:
+    x = at.TensorType(dtype, (None, None))("x")
+    graph = InferenceGraph([x], marked(x))
+    graph.estimate([(RNG.normal(size=(5, 3)).astype(dtype),)])
+    with pytest.raises(ValueError, match="the same, or nearly"):
+        graph.verify(((1 + near * RNG.normal(size=(5, 3))).astype(dtype),))

@@ -38,7 +38,8 @@ class Estimates:
     statistics : tuple of Statistic
         In order of computation.
     population : Population or None
-        That of the last estimate, or the one assigned since.
+        That of the last estimate, or the one assigned since; None if arrays were assigned, or a
+        part of one.
     """
 
     def __init__(self, inputs: Sequence[Variable], exported: Exported, mode: Any) -> None:

@@ -6,7 +6,8 @@ around it, the ops and their settings, names of inputs and parameters, dtypes, n
 shapes of parameters. It is the same in every process that builds the same model.
 
 Left out is what changes while the model stays the same: values of parameters, static shapes of
-inputs, and whatever is downstream. Names depend on fingerprints, and not on the order of outputs:
+inputs, and whatever is downstream; in a loop with states that is nothing, as all that a step does
+comes before the next. Names depend on fingerprints, and not on the order of outputs:
 what would have the same name is numbered by how far downstream it is, and then by fingerprint.
 
 Sharp edges: two releases of an engine may build one model of different ops, and so may the two
@@ -76,8 +77,25 @@ class Fingerprints:
             assert boundary is not None
             for variable in path[-1].inputs:
                 self._hash(variable, around)
-            self._by_path[path] = _hashes_of_inputs(boundary, around)
+            self._by_path[path] = self._hashes_inside(boundary, around)
         return self._by_path[path]
+
+    def _hashes_inside(self, boundary: OpBoundary, around: _Hashes) -> _Hashes:
+        """What is known of the inputs of a graph inside: states are made of whole steps, too."""
+        states = {
+            v: inside
+            for v in boundary.inner_inputs
+            for output in boundary.fed_by(v)[1:]
+            for inside in boundary.inside(output)
+        }
+        hashes = _hashes_of_inputs(boundary, around)
+        if not states:
+            return hashes
+        first = dict(hashes)
+        for returned in states.values():
+            self._hash(returned, first)
+        step = _digest(*(first[returned] for returned in dict.fromkeys(states.values())))
+        return {v: _digest(step, h) if v in states else h for v, h in hashes.items()}
 
     def _hash(self, variable: Variable, hashes: _Hashes) -> None:
         """Compute the hash of a variable, and of all that it is computed from."""

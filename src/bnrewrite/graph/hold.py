@@ -45,6 +45,8 @@ class HoldLastStep(Op):
     def perform(self, node: Apply, inputs: Any, output_storage: Any) -> None:
         """Slice, or else gather."""
         values, n_steps = inputs
+        if n_steps > len(values) == 0:
+            raise ValueError("a population statistic has no steps, and a loop needs one at least.")
         if n_steps > len(values):
             output_storage[0][0] = values[np.minimum(np.arange(n_steps), len(values) - 1)]
         else:

@@ -22,6 +22,8 @@ from bnrewrite.graph.engine import (
     Elemwise,
     Op,
     Reshape,
+    Shape,
+    Shape_i,
     Subtensor,
     Variable,
 )
@@ -41,6 +43,14 @@ def is_measured(variable: Variable, look_back: int = 8) -> bool:
     if node is None or not look_back or not isinstance(node.op, _SHAPING):
         return True
     return any(is_measured(v, look_back - 1) for v in node.inputs if not isinstance(v, Constant))
+
+
+def is_decided(variable: Variable, look_back: int = 8) -> bool:
+    """Whether a variable was made of such numbers, as a class or a comparison."""
+    node = variable.owner
+    if node is None or not look_back or isinstance(node.op, Shape | Shape_i):
+        return False
+    return any(is_measured(v) or is_decided(v, look_back - 1) for v in node.inputs)
 
 
 def read(node: Apply) -> list[Variable]:

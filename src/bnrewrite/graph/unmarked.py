@@ -18,7 +18,8 @@ mean: so between a total and its costs nothing is looked for, as long as they ar
 multiplied and the like. Whatever else is in between is a model, with values for each example.
 
 Normalization over units, softmax, attention and pooling over time sum over other axes. Whole
-numbers, and what is counted with them, are no statistics. What is upstream of a mark is not looked
+numbers, and what is counted with them, are no statistics; but classes and comparisons may be
+decided by some. What is upstream of a mark is not looked
 at: it is replaced.
 
 Sharp edge: axes are known as far as `axes` knows them. Where marks are taken over several axes at
@@ -41,6 +42,7 @@ from bnrewrite.graph.sums import (
     axes_of_examples,
     batch_kinds,
     described,
+    is_decided,
     is_measured,
     is_sum,
     read,
@@ -92,7 +94,8 @@ class Search:
         seen: set[tuple[Role, Path, Variable]] = set()
         while todo:
             role, path, variable, name = todo.pop()
-            if (role, path, variable) not in seen and is_measured(variable):
+            is_new = (role, path, variable) not in seen
+            if is_new and (is_measured(variable) or is_decided(variable)):
                 seen.add((role, path, variable))
                 todo += self._upstream(role, path, variable, variable.name or name)
         return list(self.found.values())
@@ -109,7 +112,7 @@ class Search:
         elif (boundary := self._axes.boundaries.get(node)) is not None:
             inside = [(role, (*path, node), v, name) for v in boundary.inside(variable)]
             return inside + [(role, path, v, name) for v in boundary.outside(variable)]
-        elif role is Role.SHARED and self._sums_examples(path, node):
+        elif role is Role.SHARED and is_measured(variable) and self._sums_examples(path, node):
             self._find(path, variable, f"{name} ({described(node)})" if name else described(node))
         else:
             roles = [(self._role(role, node.op, self._has_batch(path, v)), v) for v in read(node)]

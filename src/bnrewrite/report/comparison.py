@@ -29,6 +29,8 @@ from bnrewrite.graph.statistics import Path
 
 Values = list[NDArray[Any]]
 Predict = Callable[..., Values]
+# What to call real numbers that outputs are decided by, in the training and the inference graph.
+Deciding = tuple[str, Variable, Variable]
 
 
 class Comparison:
@@ -40,6 +42,8 @@ class Comparison:
         Of the training graph, and of the inference graph.
     labels : list of str
         What to call the outputs.
+    n_outputs : int
+        How many there are. What some of them are decided by comes after them.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class Comparison:
         inputs: Sequence[Variable],
         batch_outputs: Sequence[Variable],
         outputs: Sequence[Variable],
+        deciding: Sequence[Deciding],
         mode: Any,
     ) -> None:
         numeric = [i for i, v in enumerate(outputs) if isinstance(v.type, TensorType)]
@@ -54,6 +59,11 @@ class Comparison:
         self.labels = [batch_outputs[i].name or f"output {i}" for i in numeric]
         self.batch_outputs = [batch_outputs[i] for i in numeric]
         self.outputs = [outputs[i] for i in numeric]
+        self.n_outputs = len(numeric)
+        for label, batch, inference in deciding:
+            self.labels.append(label)
+            self.batch_outputs.append(batch)
+            self.outputs.append(inference)
         self._running_on: dict[int, Predict] = {}
 
     @cached_property
@@ -94,9 +104,12 @@ class Comparison:
 
 
 def _is_real(variable: Variable) -> bool:
+    """Whether a variable is a parameter of real numbers; what has default updates is none."""
     kind = variable.type
     is_shared = isinstance(variable, SharedVariable) and isinstance(kind, TensorType)
-    return is_shared and not hasattr(kind, "format") and kind.dtype.startswith("float")
+    is_moving = getattr(variable, "default_update", None) is not None
+    is_real = is_shared and not hasattr(kind, "format") and kind.dtype.startswith("float")
+    return is_real and not is_moving
 
 
 def _nudged(parameter: Variable, is_nudged: Variable) -> Variable:

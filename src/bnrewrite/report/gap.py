@@ -80,8 +80,8 @@ def gap_of(comparison: Comparison, values: Sequence[Any]) -> Gap:
     """Compute both graphs on a batch of `values`."""
     batch = compute(comparison.batch, values, "the batch")
     population = compute(comparison.inference, values, "the batch")
-    pairs = zip(comparison.labels, batch, population, strict=True)
-    return Gap(tuple(_gap(label, a, b) for label, a, b in pairs))
+    pairs = list(zip(comparison.labels, batch, population, strict=True))
+    return Gap(tuple(_gap(label, a, b) for label, a, b in pairs[: comparison.n_outputs]))
 
 
 def _gap(label: str, batch: NDArray[Any], population: NDArray[Any]) -> OutputGap:

@@ -82,7 +82,9 @@ class _Check:
         kind = batch_kind(scope, self._kinds, comparison.inputs, comparison.batch_outputs)
         self._axes = BatchAxes(comparison.inputs, values, axes, self._kinds, kind)
         if same(values, self._axes.take(values, [0] * self._axes.n_examples)):
-            raise ValueError("all examples of the batch are the same, which shows nothing.")
+            raise ValueError(
+                "all examples of the batch are the same, or nearly: that shows nothing."
+            )
         of_examples = self._axes.kinds(comparison.inputs, self._kinds)
         self._outputs = [
             _known_of(label, batch_output, output, self._kinds, of_examples)
