@@ -1,9 +1,11 @@
-"""Make all figures, and the table of README.md.
+"""Make all figures of the engine of this environment, and the tables of README.md.
 
     python benchmarks/run.py                        # everything
     python benchmarks/run.py inference building     # some groups again; the others are kept
+    python benchmarks/run.py --quick                # print the main figures, write no file
 
-Each configuration runs in a process of its own. Results are kept in `results.json`.
+Run it in an environment of each engine: `results.json` keeps the results by engine, and the tables
+show all of them. Each configuration runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -18,15 +20,32 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import table
+import timing
+from bnrewrite import engine
+from table import MAIN, OTHER
+
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
 CPU = Path("/proc/cpuinfo")
 IS_WIDE = CPU.exists() and "avx512f" in CPU.read_text()
 VECTOR = "gcc__cxxflags=-D__FAST_MATH__"
 TUNED = f"{VECTOR} -fvect-cost-model=unlimited{' -mprefer-vector-width=512' * IS_WIDE}"
-# What Aesara is told, by the name of a variant; and what OpenBLAS is.
-FLAGS = {"default": "", "vector": VECTOR, "tuned": TUNED, "no BLAS": f"{TUNED},blas__ldflags="}
 WIDE_BLAS = {"OPENBLAS_CORETYPE": "SKYLAKEX"} if IS_WIDE else {}
+# What each engine is told, by the name of a variant; and what OpenBLAS is.
+FLAGS = {
+    "aesara": {
+        "default": "",
+        "vector": VECTOR,
+        "tuned": TUNED,
+        "no BLAS": f"{TUNED},blas__ldflags=",
+    },
+    "pytensor": {
+        "Numba": "linker=numba",
+        "C": "linker=cvm",
+        "C, tuned": f"linker=cvm,{TUNED}",
+    },
+}[engine]
 VARIABLES = {"tuned": WIDE_BLAS, "no BLAS": WIDE_BLAS}
 
 
@@ -35,45 +54,49 @@ class Run(NamedTuple):
 
     dtype: str = "float32"
     threads: int = 1
-    variant: str = "tuned"
+    variant: str = MAIN[engine]
 
     def __str__(self) -> str:
         return f"{self.dtype}, {self.threads} thread{'s' * (self.threads > 1)}, {self.variant}"
 
 
 BOTH = [Run(dtype, threads) for dtype in ("float32", "float64") for threads in (1, 2)]
-DEFAULT = [run._replace(variant="default") for run in BOTH]
+OTHER_BOTH = [run._replace(variant=OTHER[engine]) for run in BOTH]
+REST = [Run(variant=name) for name in FLAGS if name not in (MAIN[engine], OTHER[engine])]
 # The function that measures a group, and the configurations it is run in.
 GROUPS: dict[str, tuple[str, list[Run]]] = {
-    "inference": (
-        "inference.measure",
-        [*BOTH, *DEFAULT, Run(variant="vector"), Run(variant="no BLAS")],
-    ),
+    "inference": ("inference.measure", [*BOTH, *OTHER_BOTH, *REST]),
     "shapes": ("shapes.measure", BOTH),
     "marking": ("marking.measure", BOTH),
     "estimating": ("estimating.measure", BOTH),
     "memory": ("estimating.measure_memory", [Run()]),
     "building": ("building.measure", [Run()]),
     "growth": ("building.measure_growth", [Run()]),
-    "outside": ("outside.measure", [Run(), Run(threads=2), Run("float64"), Run("float64", 2)]),
+    "outside": ("outside.measure", BOTH),
 }
+QUICK = ("inference", "estimating", "marking", "building")
 
 
 def environment(run: Run) -> dict[str, str]:
     """The environment of a process that measures."""
-    given = os.environ.get("AESARA_FLAGS", "")
+    variable = f"{engine.upper()}_FLAGS"
+    given = os.environ.get(variable, "")
     flags = [given, FLAGS[run.variant], f"floatX={run.dtype}", f"openmp={run.threads > 1}"]
     n = str(run.threads)
-    changed = {"AESARA_FLAGS": ",".join(filter(None, flags)), **VARIABLES.get(run.variant, {})}
+    changed = {variable: ",".join(filter(None, flags)), **VARIABLES.get(run.variant, {})}
     return os.environ | changed | {"OMP_NUM_THREADS": n, "OPENBLAS_NUM_THREADS": n}
 
 
-def measure(group: str, run: Run, cache: Path) -> dict[str, float]:
-    """Measure a group in a new process."""
-    command = [sys.executable, __file__, "--cache", str(cache), "--one", group, *map(str, run[:2])]
+def measure(group: str, run: Run, options: argparse.Namespace) -> dict[str, float]:
+    """Measure a group in a new process, and say how long it took."""
+    begin = time.perf_counter()
+    print(f"{group}: {run} ...", end=" ", flush=True)
+    command = [sys.executable, __file__, "--cache", str(options.cache.resolve())]
+    command += ["--quick"] * options.quick + ["--one", group, *map(str, run[:2])]
     output = subprocess.run(
         command, env=environment(run), check=True, stdout=subprocess.PIPE, text=True
     ).stdout
+    print(f"{time.perf_counter() - begin:.0f} s", flush=True)
     figures: dict[str, float] = json.loads(output.splitlines()[-1])
     return figures
 
@@ -85,29 +108,40 @@ def measure_here(group: str, dtype: str, threads: int, cache: Path) -> None:
     print(json.dumps(getattr(importlib.import_module(module), function)(*arguments)))
 
 
+def quick(options: argparse.Namespace) -> None:
+    """Print the figures that have a limit, each from what is measured in 20 seconds."""
+    for group in options.groups or QUICK:
+        figures = measure(group, Run(), options)
+        for row in table.ROWS:
+            if row.group == group and row.must is not None:
+                print(f"    {row.figure:40}{figures[row.figure]:6.2f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("groups", nargs="*", help=f"of {', '.join(GROUPS)}; by default all")
     parser.add_argument("--cache", type=Path, default=Path(".benchmark-environments"))
+    parser.add_argument(
+        "--quick", action="store_true", help="float32, one thread, 20 s for each comparison"
+    )
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.quick:
+        timing.LONGEST = 20
     if options.one:
         group, dtype, threads = options.one
         return measure_here(group, dtype, int(threads), options.cache)
-    import table
-
+    print(table.machine())
+    if options.quick:
+        return quick(options)
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    results["machine"] = table.machine()
-    print(results["machine"])
+    mine = results.setdefault(engine, {})
+    mine["machine"] = table.machine()
     for group in options.groups or GROUPS:
         for run in GROUPS[group][1]:
-            begin = time.perf_counter()
-            print(f"{group}: {run} ...", end=" ", flush=True)
-            figures = measure(group, run, options.cache.resolve())
-            results.setdefault(group, {})[str(run)] = figures
-            print(f"{time.perf_counter() - begin:.0f} s", flush=True)
+            mine.setdefault(group, {})[str(run)] = measure(group, run, options)
             RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     table.write(results, HERE / "README.md")
     return None

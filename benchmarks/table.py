@@ -1,17 +1,24 @@
-"""The table of README.md, from the results of `run.py`."""
+"""The tables of README.md, from the results of `run.py` by engine, as far as there are."""
 
 from __future__ import annotations
 
 import platform
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import aesara
 import numpy as np
+
+import bnrewrite
+from bnrewrite.graph.engine import TITLE, VERSION
 
 Results = dict[str, Any]
 BEGIN, END = "<!-- made by run.py -->", "<!-- until here -->"
+TITLES = {"aesara": "Aesara", "pytensor": "PyTensor"}
+# The variant in which all groups are measured, and another for the inference group.
+MAIN = {"aesara": "tuned", "pytensor": "Numba"}
+OTHER = {"aesara": "default", "pytensor": "C"}
 RUNS = [f"{d}, {t}" for d in ("float32", "float64") for t in ("1 thread", "2 threads")]
 
 
@@ -49,6 +56,15 @@ ROWS = [
     Row("marking", "forward: marked / unmarked", 1.02, 1.00),
     Row("marking", "gradient: marked / unmarked", 1.02, 1.00),
 ]
+FUNCTIONS = (
+    "forward",
+    "textbook forward",
+    "inference",
+    "by hand",
+    "not normalized",
+    "estimator",
+    "products",
+)
 OUTSIDE = ("JAX", "PyTorch, scripted", "PyTorch, eager")
 
 
@@ -60,8 +76,9 @@ def machine() -> str:
     return (
         f"{(names or [platform.processor()])[0]}, {len(names)} cores; "
         f"{' '.join(platform.libc_ver())}, "
-        f"g++ {gcc}, Python {platform.python_version()}, Aesara {aesara.__version__}, "
-        f"NumPy {np.__version__}, BLAS `{aesara.config.blas__ldflags or 'that of NumPy'}`"
+        f"g++ {gcc}, Python {platform.python_version()}, {TITLE} {VERSION}, "
+        f"NumPy {np.__version__}, "
+        f"BLAS `{sys.modules[bnrewrite.engine].config.blas__ldflags or 'that of NumPy'}`"
     )
 
 
@@ -70,27 +87,29 @@ def write(results: Results, path: Path) -> None:
     text = path.read_text()
     before, rest = text.split(BEGIN)
     parts = [
-        f"Measured on: {results['machine']}.",
-        _table("Tuned", ROWS, results, "tuned"),
-        _table("With Aesara's default flags", ROWS[:6], results, "default"),
+        *(f"Measured on: {of_engine['machine']}." for of_engine in results.values()),
+        _table("Aesara tuned; PyTensor in Numba, its default", ROWS, results, MAIN),
+        _table("Aesara with its default flags; PyTensor in C", ROWS[:6], results, OTHER),
         _variants(results),
         _outside(results),
-        _memory(results),
+        *(_memory(name, results[name]) for name in results),
     ]
     path.write_text("\n\n".join([before + BEGIN, *parts, END + rest.split(END)[1]]))
 
 
-def _table(title: str, rows: list[Row], results: Results, variant: str) -> str:
-    lines = [
-        f"**{title}**\n",
-        f"| figure | {' | '.join(RUNS)} | must reach | aim |",
-        "|---" * (len(RUNS) + 3) + "|",
-    ]
+def _table(title: str, rows: list[Row], results: Results, variants: dict[str, str]) -> str:
+    columns = [(name, run) for name in results for run in RUNS]
+    heads = [f"{TITLES[name]}, {run}" for name, run in columns]
+    lines = [_line(f"**{title}**", *heads, "must reach", "aim"), "|---" * (len(heads) + 3) + "|"]
     for row in rows:
-        cells = [_cell(results, row, f"{run}, {variant}") for run in RUNS]
+        cells = [_cell(results[name], row, f"{run}, {variants[name]}") for name, run in columns]
         limits = ["" if v is None else f"{v:.2f}" for v in (row.must, row.aim)]
-        lines.append(f"| {' | '.join([row.figure, *cells, *limits])} |")
+        lines.append(_line(row.figure, *cells, *limits))
     return "\n".join(lines)
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _cell(results: Results, row: Row, run: str) -> str:
@@ -102,48 +121,48 @@ def _cell(results: Results, row: Row, run: str) -> str:
 
 
 def _variants(results: Results) -> str:
-    names = ("default", "vector", "tuned", "no BLAS")
-    found = {n: results.get("inference", {}).get(f"float32, 1 thread, {n}", {}) for n in names}
-    functions = (
-        "forward",
-        "textbook forward",
-        "inference",
-        "by hand",
-        "not normalized",
-        "estimator",
-        "products",
-    )
+    first = "float32, 1 thread, "
+    found = {
+        f"{TITLES[name]}, {run.removeprefix(first)}": figures
+        for name, of_engine in results.items()
+        for run, figures in of_engine.get("inference", {}).items()
+        if run.startswith(first)
+    }
     lines = [
-        "**Milliseconds, float32, one thread**\n",
-        f"| | {' | '.join(names)} |",
-        "|---" * 5 + "|",
+        _line("**Milliseconds, float32, one thread**", *found),
+        "|---" * (len(found) + 1) + "|",
     ]
-    for function in functions:
-        cells = [f"{found[n].get(f'{function} (ms)', float('nan')):.1f}" for n in names]
-        lines.append(f"| {function} | {' | '.join(cells)} |")
+    for function in FUNCTIONS:
+        lines.append(_line(function, *(f"{f[f'{function} (ms)']:.1f}" for f in found.values())))
     return "\n".join(lines)
 
 
 def _outside(results: Results) -> str:
+    rows: dict[str, str] = {}  # each once: other libraries from where they were measured last
     lines = [
         "**Beside other libraries**: a call, as a ratio to the matrix products in the NumPy of the "
         "same environment (and in milliseconds)\n",
-        f"| | {' | '.join(RUNS)} |",
+        _line("", *RUNS),
         "|---" * (len(RUNS) + 1) + "|",
     ]
-    keys = [("bnrewrite", "inference", "inference", ""), ("NumPy", "inference", "NumPy loop", "")]
-    keys += [(n, "outside", n, "torch, " if "Torch" in n else "jax, ") for n in OUTSIDE]
-    for name, group, figure, library in keys:
-        found = [results.get(group, {}).get(f"{run}, tuned", {}) for run in RUNS]
-        cells = [
-            f"{f[f'{figure} / products']:.2f} ({f[f'{figure} ({library}ms)']:.1f})" if f else ""
-            for f in found
+    for name, of_engine in results.items():
+        keys = [
+            (f"bnrewrite on {TITLES[name]}", "inference", "inference", ""),
+            (f"NumPy beside {TITLES[name]}", "inference", "NumPy loop", ""),
+            *((n, "outside", n, "torch, " if "Torch" in n else "jax, ") for n in OUTSIDE),
         ]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        for title, group, figure, library in keys:
+            found = [of_engine.get(group, {}).get(f"{run}, {MAIN[name]}", {}) for run in RUNS]
+            cells = [
+                f"{f[f'{figure} / products']:.2f} ({f[f'{figure} ({library}ms)']:.1f})" if f else ""
+                for f in found
+            ]
+            if any(cells):
+                rows[title] = _line(title, *cells)
+    return "\n".join([*lines, *rows.values()])
 
 
-def _memory(results: Results) -> str:
-    found = results.get("memory", {}).get("float32, 1 thread, tuned", {})
+def _memory(name: str, of_engine: Results) -> str:
+    found = of_engine.get("memory", {}).get(f"float32, 1 thread, {MAIN[name]}", {})
     peaks = [f"{k} {v:.1f}" for k, v in found.items() if "MB" in k]
-    return f"Peak memory of `estimate`: {'; '.join(peaks)}."
+    return f"Peak memory of `estimate` on {TITLES[name]}: {'; '.join(peaks)}."

@@ -14,6 +14,7 @@ Functions = Mapping[str, Callable[[], Any]]
 Figures = dict[str, float]
 
 REPETITIONS = 31
+LONGEST = float("inf")  # seconds, after which no further round begins
 
 
 def medians(functions: Functions, repetitions: int = REPETITIONS) -> dict[str, float]:
@@ -23,7 +24,10 @@ def medians(functions: Functions, repetitions: int = REPETITIONS) -> dict[str, f
     for function in functions.values():
         function()
     gc.collect()
-    for _ in range(max(15, repetitions)):
+    end = time.perf_counter() + LONGEST
+    for turn in range(repetitions):
+        if turn and time.perf_counter() > end:
+            break
         for name in names:
             begin = time.perf_counter()
             functions[name]()
