@@ -92,12 +92,13 @@ class Model:
     def leak(self, graph: InferenceGraph, batch: list[Any]) -> float:
         """How much of what is predicted for an example depends on whether it is alone."""
         assert self.row is not None
+        n_outputs = graph._comparison.n_outputs
         predict = graph._comparison.inference  # compiled once, for us and for `verify`
-        together = predict(*batch)
+        together = predict(*batch)[:n_outputs]
         leaks = [0.0]
         for example in range(N):
             with np.errstate(all="ignore"):  # a standard deviation is 0 then
-                alone = predict(*self.alone(batch, example))
+                alone = predict(*self.alone(batch, example))[:n_outputs]
             for y, own in zip(together, alone, strict=True):
                 a, b = self.row(y, example, N), self.row(own, 0, 1)
                 if a.shape != b.shape:
