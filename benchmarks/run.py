@@ -23,28 +23,19 @@ from typing import NamedTuple
 import table
 import timing
 from bnrewrite import engine
-from table import MAIN, OTHER
+from table import MAIN
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
 CPU = Path("/proc/cpuinfo")
 IS_WIDE = CPU.exists() and "avx512f" in CPU.read_text()
-VECTOR = "gcc__cxxflags=-D__FAST_MATH__"
-TUNED = f"{VECTOR} -fvect-cost-model=unlimited{' -mprefer-vector-width=512' * IS_WIDE}"
+WIDE = " -mprefer-vector-width=512" * IS_WIDE
+TUNED = f"gcc__cxxflags=-D__FAST_MATH__ -fvect-cost-model=unlimited{WIDE}"
 WIDE_BLAS = {"OPENBLAS_CORETYPE": "SKYLAKEX"} if IS_WIDE else {}
 # What each engine is told, by the name of a variant; and what OpenBLAS is.
 FLAGS = {
-    "aesara": {
-        "default": "",
-        "vector": VECTOR,
-        "tuned": TUNED,
-        "no BLAS": f"{TUNED},blas__ldflags=",
-    },
-    "pytensor": {
-        "Numba": "linker=numba",
-        "C": "linker=cvm",
-        "C, tuned": f"linker=cvm,{TUNED}",
-    },
+    "aesara": {"default": "", "tuned": TUNED, "no BLAS": f"{TUNED},blas__ldflags="},
+    "pytensor": {"default": "", "C": "linker=cvm"},
 }[engine]
 VARIABLES = {"tuned": WIDE_BLAS, "no BLAS": WIDE_BLAS}
 
@@ -54,21 +45,21 @@ class Run(NamedTuple):
 
     dtype: str = "float32"
     threads: int = 1
-    variant: str = MAIN[engine]
+    variant: str = MAIN
 
     def __str__(self) -> str:
         return f"{self.dtype}, {self.threads} thread{'s' * (self.threads > 1)}, {self.variant}"
 
 
 BOTH = [Run(dtype, threads) for dtype in ("float32", "float64") for threads in (1, 2)]
-OTHER_BOTH = [run._replace(variant=OTHER[engine]) for run in BOTH]
-REST = [Run(variant=name) for name in FLAGS if name not in (MAIN[engine], OTHER[engine])]
+THREADS = [Run(threads=n) for n in (1, 2)]
+REST = [Run(variant=name) for name in FLAGS if name != MAIN]
 # The function that measures a group, and the configurations it is run in.
 GROUPS: dict[str, tuple[str, list[Run]]] = {
-    "inference": ("inference.measure", [*BOTH, *OTHER_BOTH, *REST]),
-    "shapes": ("shapes.measure", BOTH),
-    "marking": ("marking.measure", BOTH),
-    "estimating": ("estimating.measure", BOTH),
+    "inference": ("inference.measure", [*BOTH, *REST]),
+    "shapes": ("shapes.measure", THREADS),
+    "marking": ("marking.measure", THREADS),
+    "estimating": ("estimating.measure", THREADS),
     "memory": ("estimating.measure_memory", [Run()]),
     "building": ("building.measure", [Run()]),
     "growth": ("building.measure_growth", [Run()]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import models
-from bnrewrite import InferenceGraph
+from bnrewrite import InferenceGraph, fast_compilation
 from models import at, engine
 from timing import Figures, medians, ratios
 
@@ -16,7 +16,7 @@ MODELS = {
 
 
 def measure(dtype: str) -> Figures:
-    """Time one call of the training and of the inference graph of each model."""
+    """Time one call of the training and of the inference graph of each model, compiled alike."""
     figures: Figures = {}
     batch = models.draw_batch(dtype)
     for name, model in MODELS.items():
@@ -24,7 +24,9 @@ def measure(dtype: str) -> Figures:
         h = model(x, models.share(models.draw_parameters(dtype)))
         graph = InferenceGraph([x], h)
         graph.estimate([[batch]])
-        forward, inference = engine.function([x], h), engine.function([x], graph.outputs)
+        inference = graph.compile().function
+        with fast_compilation():
+            forward = engine.function([x], h)
         functions = {
             f"{name} inference": lambda f=inference: f(batch),
             f"{name} forward": lambda f=forward: f(batch),

@@ -16,9 +16,8 @@ from bnrewrite.graph.engine import TITLE, VERSION
 Results = dict[str, Any]
 BEGIN, END = "<!-- made by run.py -->", "<!-- until here -->"
 TITLES = {"aesara": "Aesara", "pytensor": "PyTensor"}
-# The variant in which all groups are measured, and another for the inference group.
-MAIN = {"aesara": "tuned", "pytensor": "Numba"}
-OTHER = {"aesara": "default", "pytensor": "C"}
+# The variant in which all groups are measured, and others for the inference group.
+MAIN = "default"
 RUNS = [f"{d}, {t}" for d in ("float32", "float64") for t in ("1 thread", "2 threads")]
 
 
@@ -32,12 +31,15 @@ class Row(NamedTuple):
 
 
 ROWS = [
-    Row("inference", "inference / forward", 0.70, 0.60),
-    Row("inference", "inference / textbook forward", None, None),
-    Row("inference", "inference / by hand", 1.05, 1.00),
+    Row("inference", "inference / products", 1.60, 1.10),
+    Row("inference", "inference / by hand", 1.02, 1.00),
     Row("inference", "inference / not normalized", 1.25, 1.05),
-    Row("inference", "inference / products", 2.0, 1.4),
-    Row("inference", "estimator / forward", 1.00, 0.95),
+    Row("inference", "inference / fast forward", 0.80, 0.65),
+    Row("inference", "inference / forward", 0.70, 0.60),
+    Row("inference", "plain inference / forward", None, None),
+    Row("inference", "inference / textbook forward", None, None),
+    Row("inference", "estimator / forward", 0.80, 0.70),
+    Row("inference", "estimator / fast forward", None, None),
     Row("estimating", "estimate, edge / calls", 1.10, 1.03),
     Row("estimating", "estimate, moments / calls", 1.10, 1.03),
     Row("estimating", "estimate, edge, 81 to 100 steps / calls", 1.10, 1.03),
@@ -59,6 +61,8 @@ ROWS = [
 FUNCTIONS = (
     "forward",
     "textbook forward",
+    "fast forward",
+    "plain inference",
     "inference",
     "by hand",
     "not normalized",
@@ -88,8 +92,7 @@ def write(results: Results, path: Path) -> None:
     before, rest = text.split(BEGIN)
     parts = [
         *(f"Measured on: {of_engine['machine']}." for of_engine in results.values()),
-        _table("Aesara tuned; PyTensor in Numba, its default", ROWS, results, MAIN),
-        _table("Aesara with its default flags; PyTensor in C", ROWS[:6], results, OTHER),
+        _table("By default", ROWS, results, dict.fromkeys(results, MAIN)),
         _variants(results),
         _outside(results),
         *(_memory(name, results[name]) for name in results),
@@ -152,7 +155,7 @@ def _outside(results: Results) -> str:
             *((n, "outside", n, "torch, " if "Torch" in n else "jax, ") for n in OUTSIDE),
         ]
         for title, group, figure, library in keys:
-            found = [of_engine.get(group, {}).get(f"{run}, {MAIN[name]}", {}) for run in RUNS]
+            found = [of_engine.get(group, {}).get(f"{run}, {MAIN}", {}) for run in RUNS]
             cells = [
                 f"{f[f'{figure} / products']:.2f} ({f[f'{figure} ({library}ms)']:.1f})" if f else ""
                 for f in found
@@ -163,6 +166,6 @@ def _outside(results: Results) -> str:
 
 
 def _memory(name: str, of_engine: Results) -> str:
-    found = of_engine.get("memory", {}).get(f"float32, 1 thread, {MAIN[name]}", {})
+    found = of_engine.get("memory", {}).get(f"float32, 1 thread, {MAIN}", {})
     peaks = [f"{k} {v:.1f}" for k, v in found.items() if "MB" in k]
     return f"Peak memory of `estimate` on {TITLES[name]}: {'; '.join(peaks)}."
