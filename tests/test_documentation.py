@@ -56,6 +56,7 @@ def test_every_public_function_has_an_example_that_runs() -> None:
         "EstimateError",
         "EstimateInterrupted",
         "Population",
+        "Predictor",
         "ShardError",
         "Statistic",
         "estimate_population",
