@@ -222,7 +222,9 @@ def test_options_of_the_engines_function_are_passed_on() -> None:
     rate = graph._inputs[1]
     population, batch = graph.estimate([drawn(4)]), drawn(3)
     seen = engine.shared(0)
-    predict = graph.compile(givens={rate: at.constant(2.0, dtype="float64")}, updates=[(seen, seen + 1)])
+    predict = graph.compile(
+        givens={rate: at.constant(2.0, dtype="float64")}, updates=[(seen, seen + 1)]
+    )
     assert_allclose(predict(batch["x"]), truth(population, batch["x"], 2), rtol=1e-12)
     assert seen.get_value() == 1
 

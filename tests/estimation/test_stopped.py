@@ -1,10 +1,12 @@
 """Whatever stops an estimate, what it had is in the error, and goes on to be the whole estimate."""
 
+import asyncio
 import itertools
 import os
 import pickle
 import signal
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import engine
 from bnrewrite import (
     EstimateError,
     EstimateInterrupted,
+    FewElements,
     InferenceGraph,
     Population,
     batch_normalize,
@@ -308,3 +311,27 @@ def test_sums_that_have_no_value_yet_are_kept() -> None:
     np.testing.assert_allclose(merged["bn.mean"], whole["bn.mean"])
     expected = [(values + 1)[:, 0].mean(), np.mean([values[:, 1], values[:, 1] + 1])]
     np.testing.assert_allclose(whole["bn.mean"], expected)
+
+
+@pytest.mark.parametrize("kind", [SystemExit, GeneratorExit, asyncio.CancelledError])
+def test_what_ends_a_program_stays_what_it_is_and_has_the_population(
+    graph: InferenceGraph, kind: type[BaseException]
+) -> None:
+    def batches() -> Iterator[Batch]:
+        yield from [batch(3), batch(2)]
+        raise kind
+
+    with pytest.raises(kind) as caught:
+        graph.estimate(batches())
+    assert caught.value.population.n_batches == 2  # type: ignore[attr-defined]
+
+
+def test_estimate_is_not_lost_to_a_warning_that_is_an_error() -> None:
+    x = at.dmatrix("x")
+    graph = InferenceGraph([x], batch_normalize(x, 1.0, 0.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FewElements)
+        with pytest.raises(EstimateError, match="too few elements") as caught:
+            graph.estimate([[np.ones((1, 3))], [np.ones((1, 3))]])
+    assert caught.value.population is not None
+    assert caught.value.population.n_batches == 2

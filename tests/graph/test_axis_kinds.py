@@ -27,7 +27,7 @@ MODELS = [
 def example_axes(inputs: list[Variable], outputs: list[Variable]) -> list[list[int]]:
     """For each input, the axes that are found to be of examples."""
     kinds = AxisKinds(outputs)
-    kind = batch_kind(survey(outputs), kinds, inputs, outputs)
+    kind, _ = batch_kind(survey(outputs), kinds, inputs, outputs)
     return [[a for a in range(v.ndim) if kind in kinds.of(v, a)] for v in inputs]
 
 

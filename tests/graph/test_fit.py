@@ -315,3 +315,34 @@ def test_what_depends_on_the_population_alone_is_still_computed_in_front_of_the_
     assert "CheckFit" not in operations(inside)
     assert "Sqrt" not in operations(inside[-1:])  # the innermost
     assert {"CheckFit", "Sqrt"} <= operations([predict.maker.fgraph, *inside[:-1]])
+
+
+@pytest.mark.parametrize("of", [lambda h: h[-1], lambda h: h.mean(axis=0), None])
+@pytest.mark.parametrize(("seen", "given"), [(3, 1), (1, 3), (3, 2)])
+def test_units_of_what_a_loop_returns_are_compared(of: Any, seen: int, given: int) -> None:
+    x = at.dtensor3("x")
+
+    def step(x_t: Variable, h: Variable) -> Variable:
+        return at.tanh(x_t + h if of else batch_normalize(x_t + h, 1.0, 0.0, label="bn"))
+
+    h = engine.scan(step, [x], at.zeros_like(x[0]))
+    graph = InferenceGraph([x], batch_normalize(of(h), 1.0, 0.0, label="bn") if of else h)
+    predict = engine.function([x], graph.outputs)
+    graph.estimate([(draw(0, 4, 9, seen),)])
+    predict(draw(0, 4, 2, seen))
+    with pytest.raises(ValueError, match=rf"has shape \({seen},\), .* needs \({given},\)"):
+        predict(draw(0, 4, 2, given))
+
+
+@pytest.mark.parametrize(("seen", "given"), [(4, 1), (1, 4), (4, 3)])
+def test_steps_of_what_a_loop_returns_are_compared(seen: int, given: int) -> None:
+    x = at.dtensor3("x")
+    h = engine.scan(lambda x_t, h: at.tanh(x_t + h), [x], at.zeros_like(x[0]))
+    mapped = engine.scan(lambda x_t: at.tanh(x_t), [x])
+    for y in (h, mapped):
+        graph = InferenceGraph([x], batch_normalize(y, 1.0, 0.0, axis=1, label="bn"))
+        predict = engine.function([x], graph.outputs)
+        graph.estimate([(draw(0, seen, 9, 3),)])
+        predict(draw(0, seen, 2, 3))
+        with pytest.raises(ValueError, match=rf"has shape \({seen}, 3\), .* \({given}, 3\)"):
+            predict(draw(0, given, 2, 3))

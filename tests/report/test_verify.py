@@ -45,6 +45,11 @@ def batch(n_steps: int, n: int = 5) -> dict[str, np.ndarray]:
     return {"x": RNG.normal(size=(n_steps, n, 3)), "mask": np.ones((n_steps, n))}
 
 
+def of_several_lengths(n_steps: int, n: int = 5) -> dict[str, np.ndarray]:
+    mask = np.arange(n_steps)[:, None] < n_steps - np.arange(n) % 2
+    return {**batch(n_steps, n), "mask": mask.astype(float)}
+
+
 AXES = {"x": 1, "mask": 1}
 
 
@@ -65,10 +70,10 @@ cost          yes   yes   yes    yes     yes            -
 axes of examples: x 1, mask 1
 longer: batches of 7 and 8 steps"""
     for values, axes in (
-        (batch(4), None),
-        (batch(4), AXES),
-        (tuple(batch(4).values()), (1, 1)),
-        (batch(4), {"x": -2, "mask": -1}),
+        (of_several_lengths(4), None),
+        (of_several_lengths(4), AXES),
+        (tuple(of_several_lengths(4).values()), (1, 1)),
+        (of_several_lengths(4), {"x": -2, "mask": -1}),
     ):
         result = right.verify(values, axes)
         assert repr(result) == expected
@@ -122,7 +127,11 @@ def test_axis_of_the_examples_is_told_by_its_size_if_the_graph_says_nothing() ->
     graph = InferenceGraph([x, y], x - mark_statistic(total / x.shape[0], "mean") + y[:, None])
     values = (RNG.normal(size=(5, 3)), np.arange(5))
     graph.estimate([values])
-    assert graph.verify(values).outputs[0].checks["rows"] == "yes"
+    with pytest.warns(NotChecked, match=r"guessed \(x 0, y 0\).*: say with batch_axes"):
+        result = graph.verify(values)
+    assert result.outputs[0].checks["rows"] == "yes"
+    assert not result
+    assert graph.verify(values, (0, 0))
     square = (RNG.normal(size=(5, 5)), np.arange(5))
     with pytest.raises(ValueError, match=r"can't be told .*'x': \(5, 5\).*Say so with batch_axes"):
         graph.verify(square)
@@ -541,3 +550,57 @@ def test_examples_that_are_nearly_the_same_show_nothing(dtype: str, near: float)
     graph.estimate([(RNG.normal(size=(5, 3)).astype(dtype),)])
     with pytest.raises(ValueError, match="the same, or nearly"):
         graph.verify(((1 + near * RNG.normal(size=(5, 3))).astype(dtype),))
+
+
+def test_axes_that_are_a_guess_are_told_in_errors_too() -> None:
+    x, w = at.dtensor3("x"), at.dvector("w")
+    graph = InferenceGraph([x, w], batch_normalize(x, 1.0, 0.0, axis=(0, 1)) * w)
+    values = RNG.normal(size=(6, 5, 3)), RNG.normal(size=3)
+    graph.estimate([values])
+    with pytest.raises(RuntimeError, match=r"guessed \(x 2, w 0\).*: say with batch_axes"):
+        graph.verify(values)
+    assert graph.verify(values, (1, None))
+
+
+@pytest.mark.filterwarnings("ignore::bnrewrite.UnmarkedStatistic")
+def test_axis_that_only_inputs_speak_for_is_a_guess() -> None:
+    x, w = at.dtensor3("x"), at.dvector("w")
+    normalized = batch_normalize(x, 1.0, 0.0, axis=(0, 1))
+    y = (normalized - x.mean(axis=1, keepdims=True)) * w[:, None, None]
+    graph = InferenceGraph([x, w], y)
+    values = RNG.normal(size=(6, 5, 3)), RNG.normal(size=6)
+    graph.estimate([values])
+    with pytest.warns(NotChecked, match=r"guessed \(x 0, w 0\)"):
+        assert not graph.verify(values)
+    with pytest.raises(RuntimeError, match="other examples of its batch"):
+        graph.verify(values, (1, None))
+
+
+@pytest.mark.filterwarnings("ignore::bnrewrite.UnmarkedStatistic")
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_input_that_is_the_same_for_all_examples_shows_nothing_of_itself(depth: int) -> None:
+    x = at.TensorType("float64", (None,) * (depth + 2))("x")
+    mask = at.dvector("mask")
+    y = in_loops(depth, marked, x) / mask.mean()
+    graph = InferenceGraph([x, mask], y)
+    values = RNG.normal(size=(*[3] * depth, 5, 4))
+    graph.estimate([(values, np.ones(5))])
+    with pytest.warns(NotChecked, match=r"Inputs \['mask'\] are the same for all examples"):
+        assert not graph.verify((values, np.ones(5)), (depth, 0))
+    with pytest.raises(RuntimeError, match="other examples of its batch"):
+        graph.verify((values, np.arange(5) + 1.0), (depth, 0))
+
+
+@pytest.mark.filterwarnings("ignore::bnrewrite.UnmarkedStatistic", "ignore::bnrewrite.FewElements")
+@pytest.mark.parametrize("units", [16, 128])
+@pytest.mark.parametrize("leak", [lambda h: abs(h).max(), lambda h: at.sqrt((h**2).mean())])
+def test_unit_that_is_nothing_but_rounding_hides_no_other(leak: Any, units: int) -> None:
+    x = at.dmatrix("x")
+    h = batch_normalize(x, 1.0, 0.0, epsilon=1e-5)
+    batches = [RNG.normal(size=(32, units)) for _ in range(3)]
+    for values in batches:
+        values[:, 0] = 0.3
+    graph = InferenceGraph([x], h / leak(h))
+    graph.estimate([(values,) for values in batches[1:]])
+    with pytest.raises(RuntimeError, match="other examples of its batch"):
+        graph.verify((batches[0],))

@@ -75,7 +75,7 @@ def test_random_program_that_leaks_is_refused_and_no_other() -> None:
 def check_axes(program: Program) -> None:
     graph = graph_of(random_graphs.numbered(program, count()))
     kinds = AxisKinds(graph._batch_outputs)
-    kind = batch_kind(graph._scope, kinds, graph._inputs, graph._batch_outputs)
+    kind, _ = batch_kind(graph._scope, kinds, graph._inputs, graph._batch_outputs)
     (x,) = graph._inputs
     found = [axis for axis in range(x.ndim) if kind in kinds.of(x, axis)]
     FOUND.append(found)

@@ -78,7 +78,7 @@ class Estimator:
         with keeping(kept):
             refuse_no_batches(tallies, before)
             population = Population(tallies, pooling, min_coverage)
-        population.caution_few()
+            population.caution_few()
         return population
 
     def begun(

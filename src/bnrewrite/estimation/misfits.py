@@ -84,8 +84,8 @@ def _of_another_graph(
         )
     names = set(population).intersection(mine.differing(origin))
     return [
-        f"of another graph: {name} is computed in another way there; if it is meant for this one, "
-        "`assign(dict(population))`"
+        f"of another graph: {name} is computed in another way there (names of inputs and "
+        "parameters count); if it is meant for this one, `assign(dict(population))`"
         for name in sorted(names)
     ]
 

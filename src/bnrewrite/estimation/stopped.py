@@ -98,6 +98,9 @@ def keeping(
 ) -> Iterator[None]:
     """Let whatever goes wrong inside have the population, as it is then.
 
+    What ends a program or a task (`SystemExit`, `CancelledError`) is raised as it is, and has it as
+    an attribute.
+
     `at_batch` says that it went wrong at the batch after those of the population.
     """
     try:
@@ -115,3 +118,6 @@ def keeping(
         if isinstance(error, RuntimeError):
             raise FailedEstimate(f"{error}{rest}", kept, number) from error.__cause__
         raise FailedEstimate(f"{type(error).__name__}: {error}.{rest}", kept, number) from error
+    except BaseException as error:  # such as SystemExit, which has to stay what it is
+        error.population = population()  # type: ignore[attr-defined]
+        raise

@@ -4,7 +4,8 @@ A statistic of the batch is what is left when data are reduced over the examples
 in its formula, between its mark and the matrix product or the loop that the data come from, say
 which axes these may be. A statistic over (time, batch) leaves a choice of two, which others narrow
 down. What they leave is narrowed down further by what an axis of examples is not, an axis of a
-parameter or the steps of a loop, and by what it is: an axis of most inputs, and of the outputs.
+parameter or the steps of a loop, and by what it is: an axis of all outputs that have any. What is
+then an axis of most inputs is no more than a guess.
 
 What is computed from statistics alone says nothing, such as the sum of a variance over the units:
 there are no data in it any more.
@@ -26,13 +27,13 @@ from bnrewrite.graph.upstream import Place, downstream_of, is_length, upstream_o
 
 def batch_kind(
     scope: Scope, kinds: AxisKinds, inputs: Sequence[Variable], outputs: Sequence[Variable]
-) -> Kind | None:
-    """The kind of the axes of the examples; None if it can't be told."""
+) -> tuple[Kind | None, bool]:
+    """The kind of the axes of the examples, None if it can't be told; and whether it is a guess."""
     statistics = list(scope.all_statistics())
     data = _data(statistics, outputs)
     found = [kinds_found for s in statistics if (kinds_found := _reduced(s, kinds, data))]
     if not found:
-        return None
+        return None, True
     left = set.intersection(*found) or set.union(*found)
     parameters, steps = kinds.of_parameters(), kinds.all_steps()
     of_inputs, of_outputs = ([_of_any_axis(v, kinds) for v in vs] for vs in (inputs, outputs))
@@ -41,11 +42,12 @@ def batch_kind(
     for is_likely in (
         lambda kind: kind not in parameters,
         lambda kind: kind not in steps,
-        lambda kind: counts[kind] == max(counts.values()),
         lambda kind: all(kind in several for several in of_outputs),
     ):
         left = set(filter(is_likely, left)) or left
-    return left.pop() if len(left) == 1 else None
+    is_guess = len(left) > 1
+    left = {kind for kind in left if counts[kind] == max(counts[k] for k in left)}
+    return (left.pop() if len(left) == 1 else None), is_guess
 
 
 def _of_any_axis(variable: Variable, kinds: AxisKinds) -> set[Kind]:

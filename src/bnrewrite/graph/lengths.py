@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Collection
 from typing import Any
 
-from bnrewrite.graph.boundaries import boundary_of
+from bnrewrite.graph.boundaries import OpBoundary, boundary_of, is_while_loop
 from bnrewrite.graph.engine import (
     BROADCASTS,
     Reshape,
@@ -31,7 +31,7 @@ from bnrewrite.graph.engine import (
     Variable,
 )
 from bnrewrite.graph.engine import tensor as at
-from bnrewrite.graph.formulas import Formula, Place, Recomputation, entry, inferred
+from bnrewrite.graph.formulas import Boundaries, Formula, Place, Recomputation, entry, inferred
 from bnrewrite.graph.invariance import same_length, shape_read
 
 UNKNOWN = -1
@@ -92,14 +92,15 @@ class Lengths:
             else:
                 is_all = False
         is_all &= not todo
-        # Reading a length takes one node, and computing it many: not if others were read.
+        if BROADCASTS:
+            computed = [self._recomputed(formula) for formula in formulas]
+            found += [length for length in computed if length is not None]
+            return (_longest(found), is_all and None not in computed) if found else None
+        # Reading a length takes one node, and computing it many: not if another was read.
         computed = [] if found else [self._recomputed(formula) for formula in formulas]
         known = [length for length in computed if length is not None]
         found = found or [length for length in known if _is_read(length)] or known
-        is_all &= len(computed) == len(formulas) and (not computed or len(found) == len(computed))
-        if not BROADCASTS:
-            return (found[0], True) if found else None
-        return (_longest(found), is_all) if found else None
+        return (found[0], True) if found else None
 
     def _upstream(self, place: Place) -> Variable | list[Place] | Formula | None:
         """Where a length comes from, one node further up; or the length, or None if unknown."""
@@ -117,7 +118,9 @@ class Lengths:
         if (boundary := boundary_of(node)) is not None:
             inner = boundary.inside(variable)[-1]
             inner_axis = axis + inner.ndim - variable.ndim
-            return None if inner_axis < 0 else [Place((*inside, boundary), inner, inner_axis)]
+            if inner_axis < 0:
+                return _steps(inside, variable, boundary)
+            return [Place((*inside, boundary), inner, inner_axis)]
         same = same_length(variable, axis)
         if same is not None:
             return [Place(inside, d.variable, d.axis) for d in same if d.axis is not None]
@@ -135,12 +138,20 @@ class Lengths:
         return [upstream] if isinstance(upstream, Place) else upstream
 
 
+def _steps(inside: Boundaries, variable: Variable, boundary: OpBoundary) -> Any:
+    """As many steps as there is room for: a number, or an array to fill; unknown if it may stop."""
+    (room,) = boundary.outside(variable)
+    if is_while_loop(boundary.node):
+        return None
+    return [Place(inside, room, 0)] if room.ndim else Formula(inside, room, {})
+
+
 def _is_read(length: Variable) -> bool:
     return length.owner is None or isinstance(length.owner.op, Shape_i)
 
 
 def _longest(lengths: list[Variable]) -> Variable:
-    longest, *others = lengths
+    longest, *others = dict.fromkeys(lengths)
     for other in others:
         longest = at.maximum(longest, other)
     return longest

@@ -42,7 +42,8 @@ def _as_value(kind: Any, value: Any) -> Any:
 class BatchAxes:
     """Which axis of each input is that of the examples; None for an input without one.
 
-    If `is_one_size`, types of inputs allow no other number of examples.
+    If `is_one_size`, types of inputs allow no other number of examples. If `is_guess`, others are
+    as possible.
 
     They are those given, or else found from `kinds` of axes and from what is the `kind` of the
     examples, or else from the `values` of a batch.
@@ -55,9 +56,13 @@ class BatchAxes:
         given: Axes | None,
         kinds: AxisKinds,
         kind: Kind | None,
+        is_guess: bool,
     ) -> None:
+        self.is_guess = False
         if given is None:
-            given = _found(inputs, values, kinds, kind) or _guessed(inputs, values)
+            found = _found(inputs, values, kinds, kind)
+            self.is_guess = is_guess or found is None
+            given = found or _guessed(inputs, values)
         shapes = list(map(_shape, values))
         _check(inputs, shapes, given)
         self.axes = [None if a is None else a % len(s) for s, a in zip(shapes, given, strict=True)]
@@ -78,6 +83,12 @@ class BatchAxes:
             value if axis is None else _taken(value, list(examples), axis)
             for value, axis in zip(values, self.axes, strict=True)
         ]
+
+    def alike(self, values: Values) -> list[int]:
+        """The inputs that are the same for all examples."""
+        taken = self.take(values, [0] * self.n_examples)
+        pairs = enumerate(zip(values, taken, strict=True))
+        return [i for i, (v, t) in pairs if self.axes[i] is not None and same([v], [t])]
 
     def others(self, values: Values) -> Iterator[tuple[int, int]]:
         """Each axis that is not one of examples: place of the input, and of the axis."""

@@ -76,7 +76,9 @@ def tolerance_of(value: Array, rounded: Array, unit_axis: int | None) -> Toleran
     noise[~np.isfinite(noise)] = 0
     unclear = _unclear(noise > _VISIBLE)
     if unit_axis is not None:
-        noise = noise.max(axis=unit_axis, keepdims=True, initial=0)
+        # Of a unit that is nothing but rounding, nothing follows for the others.
+        telling = np.where(own > np.sqrt(eps) * typical, noise, 0)
+        noise = np.maximum(noise, telling.max(axis=unit_axis, keepdims=True, initial=0))
     return Tolerance((np.sqrt(eps) + noise) * own + 64 * eps * typical, 0, unclear)
 
 

@@ -52,23 +52,27 @@ class Verification:
         The numbers of steps of the longer batches.
     batch_axes : mapping of str to int or None
         For each input the axis that was taken for that of the examples.
+    notes : tuple of str
+        What was not checked of any output, and why.
     """
 
     outputs: tuple[Verified, ...]
     lengths: tuple[list[int], ...] = ()
     batch_axes: Mapping[str, int | None] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         """Whether all was checked."""
         return not self.not_checked()
 
     def not_checked(self) -> list[str]:
-        """A line for each reason why something of an output was not checked."""
-        return [
+        """A line for each reason why something was not checked."""
+        of_outputs = [
             f"{output.label}: {', '.join(checks)}: {reason}"
             for output in self.outputs
             for reason, checks in _by_reason(output.reasons).items()
         ]
+        return [*of_outputs, *self.notes]
 
     def __repr__(self) -> str:
         rows = [["output", *CHECKS]]

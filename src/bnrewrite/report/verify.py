@@ -61,10 +61,13 @@ def verify_batch(
         If anything can't be checked.
     """
     check = _Check(scope, comparison, values, axes)
-    with np.errstate(all="ignore"):  # an example alone may be what no batch ever was
-        check.rows()
-        steps = check.longer(longest, lengths_of)
-    result = Verification(check.verified(), steps, check.batch_axes())
+    try:
+        with np.errstate(all="ignore"):  # an example alone may be what no batch ever was
+            check.rows()
+            steps = check.longer(longest, lengths_of)
+    except RuntimeError as error:
+        raise RuntimeError(" ".join([str(error), *check.guess()])) from error.__cause__
+    result = Verification(check.verified(), steps, check.batch_axes(), check.notes())
     if not result:
         lines = "\n  ".join(result.not_checked())
         caution(f"not everything could be checked:\n  {lines}", NotChecked)
@@ -79,8 +82,9 @@ class _Check:
     ) -> None:
         self._scope, self._comparison, self._values = scope, comparison, values
         self._kinds = AxisKinds(comparison.batch_outputs)
-        kind = batch_kind(scope, self._kinds, comparison.inputs, comparison.batch_outputs)
-        self._axes = BatchAxes(comparison.inputs, values, axes, self._kinds, kind)
+        found = batch_kind(scope, self._kinds, comparison.inputs, comparison.batch_outputs)
+        self._axes = BatchAxes(comparison.inputs, values, axes, self._kinds, *found)
+        self._alike = names(comparison.inputs[i] for i in self._axes.alike(values))
         if same(values, self._axes.take(values, [0] * self._axes.n_examples)):
             raise ValueError(
                 "all examples of the batch are the same, or nearly: that shows nothing."
@@ -146,6 +150,22 @@ class _Check:
         """The axis of each input that was taken for that of the examples."""
         inputs = names(self._comparison.inputs)
         return dict(zip(inputs, self._axes.axes, strict=True))
+
+    def guess(self) -> list[str]:
+        """What to say if these axes are a guess."""
+        axes = ", ".join(f"{name} {axis}" for name, axis in self.batch_axes().items())
+        return [
+            f"The axes of the examples were guessed ({axes}), as marked statistics leave a choice: "
+            "say with batch_axes which they are."
+        ] * self._axes.is_guess
+
+    def notes(self) -> tuple[str, ...]:
+        """What was not seen of any output."""
+        alike = [
+            f"Inputs {self._alike} are the same for all examples of the batch, so nothing was seen "
+            "of what depends on them: give a batch in which they differ."
+        ] * bool(self._alike)
+        return (*self.guess(), *alike)
 
     def verified(self) -> tuple[Verified, ...]:
         """What was found of each output."""
