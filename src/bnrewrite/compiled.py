@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import Any
 
-from bnrewrite.graph.engine import function
+from bnrewrite.graph.engine import Variable, function
 from bnrewrite.graph.fast import fast_compilation
 from bnrewrite.graph.inputs import check_mode
+from bnrewrite.graph.updates import check_updates
 from bnrewrite.predictor import Outputs, Predictor, output_list
 from bnrewrite.report.checked import Checked
 from bnrewrite.report.structure import statistics_left
@@ -68,15 +69,25 @@ class Compiled(Checked):
         check_mode(mode)
         outputs = self.outputs if outputs is None else outputs
         listed = output_list(outputs)
-        if left := statistics_left(self._scope, listed, self.batch_statistics):
-            raise ValueError(
-                f"the outputs have batch statistics in their graph: {left}. Compute them from the "
-                "`outputs` of the inference graph, and not from those of the training graph."
-            )
-        given = {*dict(options.get("givens", ()))}
+        given, updates = (dict(options.get(k) or ()) for k in ("givens", "updates"))
+        self._check_compiled([*listed, *_variables(given), *_variables(updates)])
         inputs = [v for v in self._inputs if v not in given]
         with fast_compilation() if fast else nullcontext():
             compiled = function(
                 inputs, listed, mode=mode, **{"on_unused_input": "ignore", **options}
             )
         return Predictor(compiled, inputs, outputs, self._stored, self._turns)
+
+    def _check_compiled(self, computed: list[Variable]) -> None:
+        """Refuse what would be computed with statistics of the batch, if it is so by mistake."""
+        if left := statistics_left(self._scope, computed, self.batch_statistics):
+            raise ValueError(
+                f"the outputs have batch statistics in their graph: {left}. Compute them, and what "
+                "is given or updated, from the `outputs` of the inference graph, and not from "
+                "those of the training graph."
+            )
+        check_updates([*self._batch_outputs, *self._inputs], computed)
+
+
+def _variables(values: dict[Any, Any]) -> list[Variable]:
+    return [v for v in values.values() if isinstance(v, Variable)]

@@ -162,7 +162,7 @@ class InferenceGraph(Compiled):
         super().__init__(inputs, export(self._scope), mode)
         n, decided = len(self._batch_outputs), all_decided_by(self._batch_outputs)
         together = [*self._batch_outputs, *(v for _, v in decided)]
-        replaced = replace(self._scope, together, self._stored.values)
+        replaced = replace(self._scope, together, self._stored.values, self._inputs)
         pairs = zip(decided, replaced[n:], strict=True)
         self._deciding = [(name, batch, inference) for (name, batch), inference in pairs]
         self.outputs = replaced[0] if is_single else replaced[:n]

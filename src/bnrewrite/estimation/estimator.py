@@ -121,8 +121,8 @@ class Estimator:
         except Exception as error:
             done = tallies.n_batches
             raise RuntimeError(
-                f"the estimate stopped at batch {done + 1}, after {done} batches, and nothing was "
-                f"changed. {type(error).__name__}: {error}"
+                f"the estimate stopped at batch {done + 1}, after {done} batches; the population "
+                f"of the graph is as before. {type(error).__name__}: {error}"
             ) from error
 
     def lengths(self, values: Sequence[Any]) -> dict[str, tuple[int, ...]]:

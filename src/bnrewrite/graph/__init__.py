@@ -1,1 +1,1 @@
-"""Symbols: variables in, variables out. Nothing here knows a batch or a number."""
+"""Symbols: variables in, variables out. No data of a batch are kept here."""

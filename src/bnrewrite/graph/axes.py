@@ -9,7 +9,9 @@ Two kinds are known by what they are for. A loop that carries a state goes over 
 and parameters have no examples.
 
 Sharp edge: where an op does not say from where a length comes, a new kind begins. So two axes may
-be of one kind and not be known to be; not the other way round.
+be of one kind and not be known to be; not the other way round. That suits a warning of forgotten
+marks, which must not be false. `axis_kinds` errs on the other side, as suits `verify`, which must
+not take for examples what has other axes of their kind.
 """
 
 from __future__ import annotations

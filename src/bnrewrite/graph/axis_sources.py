@@ -1,4 +1,4 @@
-"""Lengths: from which axes of what a node reads an axis of what it computes comes.
+"""Axis sources: from which axes of what a node reads an axis of what it computes comes.
 
 Some ops have axes of the same kind on both sides, whatever their lengths: slices, values side by
 side, the branches of an `ifelse`. Others say what shapes they compute; a length that one takes over

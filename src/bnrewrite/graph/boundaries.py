@@ -9,8 +9,16 @@ in which Scan lists sequences, states and the like.
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
-from bnrewrite.graph.engine import Apply, OpFromGraph, Scan, Variable, inner_graph
+from bnrewrite.graph.engine import (
+    Apply,
+    OpFromGraph,
+    Scan,
+    Variable,
+    inner_graph,
+    remember_inner_graph,
+)
 from bnrewrite.graph.native import is_batch_norm, written_out
 
 
@@ -37,6 +45,10 @@ class OpBoundary:
         self.inner_inputs, self.inner_outputs = inside
         self.always_inside: list[Variable] = []
         self.always_outside: list[Variable] = []
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        remember_inner_graph(self.node, self.inner_inputs, self.inner_outputs)
 
     @cached_property
     def _index(self) -> dict[Variable, int]:

@@ -1,7 +1,8 @@
 """Hold: give a loop as many steps of a value as it takes, the last one repeated where it has fewer.
 
 This is how a population estimated from sequences up to some length serves longer ones (Cooijmans et
-al. 2017): past the end its last step is held. Where there are enough steps, the result is a view of
+al. 2017): past the end its last step is held. It is also how while-loops in a loop return
+statistics of one length. Where there are enough steps, the result is a view of
 the value and nothing is copied.
 
 An op of its own, and not an index into the value, because indexing copies, once for each statistic
@@ -46,7 +47,7 @@ class HoldLastStep(Op):
         """Slice, or else gather."""
         values, n_steps = inputs
         if n_steps > len(values) == 0:
-            raise ValueError("a population statistic has no steps, and a loop needs one at least.")
+            raise ValueError("a value has no steps, and a loop needs one at least to hold.")
         if n_steps > len(values):
             output_storage[0][0] = values[np.minimum(np.arange(n_steps), len(values) - 1)]
         else:

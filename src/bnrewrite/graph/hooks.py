@@ -15,10 +15,10 @@ imported, which therefore has to happen before loops are built, and before anyth
   `OpFromGraph` may be one of its user's, which passes by all marks. So what comes out of either is
   known as a derivative, even where it does not go through a statistic.
 
-Two rewrites are added to the compiler. One drops all marks, at all depths, before any other
+Three rewrites are added to the compiler. One drops all marks, at all depths, before any other
 rewrite. It is in the database of compilation and in no other, and leaves alone what is rewritten
-without being compiled, so that `rewrite_graph` keeps marks.
-The other is told in `hold`.
+without being compiled, so that `rewrite_graph` keeps marks. The others are for backends that do not
+run ops, and are told in `hold` and `translated`.
 
 `check_marks_were_kept` recognizes a loop that was built or compiled before the import.
 """
@@ -68,7 +68,7 @@ def install() -> None:
     """Change the engine as said above, once."""
     if hasattr(Scan.__init__, "__wrapped__"):
         return
-    install_own_hooks(Mark)
+    install_own_hooks(Mark, StatisticDerivative)
     Scan.__init__ = _keeping_marks(Scan.__init__)
     OpFromGraph.__init__ = _keeping_marks(OpFromGraph.__init__)
     for op in (Scan, OpFromGraph):

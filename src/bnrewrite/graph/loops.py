@@ -69,7 +69,7 @@ class Loop:
                 setattr(self._args, name, _kept(getattr(self._args, name), kept))
 
     def replace_inside(self, memo: Memo) -> None:
-        """Make the body return what `memo` has for what it returns now."""
+        """Let the body return the new versions, in `memo`, of what it returns now."""
         args = self._args
         for kind in (*_STATES, "nit_sot"):
             name = f"inner_out_{kind}"

@@ -69,6 +69,10 @@ class _Identity(Op):
 class StatisticDerivative(_Identity):
     """Says that its input is a derivative through the batch statistics of these labels."""
 
+    def vectorized(self, node: Apply, *inputs: Variable) -> Apply:
+        """`node` on `inputs` with further leading axes: a derivative of each."""
+        return self.make_node(*inputs)
+
 
 class Mark(_Identity):
     """Says that its inputs are batch statistics, which have these labels.

@@ -52,12 +52,12 @@ def choice(order: Order, condition: Variable, then: Need, otherwise: Need) -> Ne
 
 
 def either(a: Need, b: Need) -> Need:
-    """Needed for one or the other. There are no variables yet in both."""
+    """Needed for one or the other. Before conditions have become variables."""
     return _Combined(True)(a, b)
 
 
 def both(a: Need, b: Need) -> Need:
-    """Needed if the one and the other are. There are no variables yet in both."""
+    """Needed if the one and the other are. Before conditions have become variables."""
     return _Combined(False)(a, b)
 
 

@@ -80,6 +80,12 @@ def inner_graph(node: Apply) -> tuple[Sequence[Variable], Sequence[Variable]]:
     return node.op.inner_inputs, node.op.inner_outputs
 
 
+def remember_inner_graph(
+    node: Apply, inputs: Sequence[Variable], outputs: Sequence[Variable]
+) -> None:
+    """There is nothing to remember: the graph is that of the op."""
+
+
 def without_test_values(function: _Function) -> _Function:
     """Decorates what builds graphs: test values are the caller's, and what is new has none."""
     decorated: _Function = config.change_flags(compute_test_value="off")(function)
@@ -159,7 +165,7 @@ def _running_a_clone(call: Callable[..., Any]) -> Callable[..., Any]:
     return call_and_run_a_clone
 
 
-def install_own_hooks(mark: type[Op]) -> None:
+def install_own_hooks(*op_types: type[Op]) -> None:
     """Keep the graphs inside of the caller's ops from being rewritten in place.
 
     Compiling clones ops, but such a clone would share the ops nested in it with the caller's

@@ -79,6 +79,13 @@ def inner_graph(node: Apply) -> tuple[Sequence[Variable], Sequence[Variable]]:
     return _inner_graphs[node]
 
 
+def remember_inner_graph(
+    node: Apply, inputs: Sequence[Variable], outputs: Sequence[Variable]
+) -> None:
+    """Let this be the graph inside `node`, as it was before both were pickled."""
+    _inner_graphs[node] = inputs, outputs
+
+
 def without_test_values(function: _Function) -> _Function:
     """Decorates what builds graphs. In PyTensor there are no test values."""
     return function
@@ -145,6 +152,7 @@ def teach_numba(fgraph: Any, op_type: type[Op], translate: Callable[..., Any]) -
     return True
 
 
-def install_own_hooks(mark: type[Op]) -> None:
-    """Let `vectorize_graph` ask a mark what becomes of it, and not hide the mark."""
-    _vectorize_node.register(mark)(lambda op, node, *inputs: op.vectorized(node, *inputs))
+def install_own_hooks(*op_types: type[Op]) -> None:
+    """Let `vectorize_graph` ask ops of these types what becomes of them, and not hide them."""
+    for op_type in op_types:
+        _vectorize_node.register(op_type)(lambda op, node, *inputs: op.vectorized(node, *inputs))

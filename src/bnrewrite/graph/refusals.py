@@ -6,7 +6,7 @@ Each names the path of loops to it, the cause and the way out.
 from __future__ import annotations
 
 from bnrewrite.graph.engine import Op
-from bnrewrite.graph.marks import StatisticDerivative, has_marks
+from bnrewrite.graph.marks import Mark, StatisticDerivative, has_marks
 from bnrewrite.graph.native import is_batch_norm_derivative
 from bnrewrite.graph.statistics import Path, name_of, place
 
@@ -34,7 +34,8 @@ def check_op(op: Op, path: Path) -> None:
 
 def check_closed(op: Op, inside: Op, path: Path) -> None:
     """Refuse an op with marks in the graph of the op `inside`, where they can't be reached."""
-    if has_marks(inside):
+    check_op(inside, path)
+    if isinstance(inside, Mark) or has_marks(inside):
         name = str(getattr(inside, "name", None) or type(inside).__name__)
         raise ValueError(
             f"{'/'.join([*map(name_of, path), name])!r} is inside an op of type "

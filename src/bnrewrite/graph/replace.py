@@ -5,8 +5,8 @@ their values as further inputs (sequences), each step its own. As sequences, and
 within the step, they can be combined with parameters outside of the loop: the engine moves ``gamma
 / sqrt(variance + epsilon)`` out.
 
-Nothing that computes a batch statistic is kept: `rebuild` visits nothing upstream of a replacement,
-and whatever reads one reads the population's value.
+Whatever reads a batch statistic reads the population's value, and nothing upstream of it is visited
+for its sake. What else reads the same sums without the mark keeps them (`unmarked` warns of that).
 
 Outside of all loops each value is checked: on its own axes it has to be as long as the batch
 statistic would be (`fit`).
@@ -81,12 +81,18 @@ def replace_statistics(
 
 @without_test_values
 def replace(
-    scope: Scope, outputs: Sequence[Variable], values: Mapping[Statistic, Variable]
+    scope: Scope,
+    outputs: Sequence[Variable],
+    values: Mapping[Statistic, Variable],
+    inputs: Sequence[Variable] = (),
 ) -> list[Variable]:
-    """`replace_statistics` of `outputs`, of which `scope` is the survey."""
+    """`replace_statistics` of `outputs`, of which `scope` is the survey.
+
+    `inputs` are those that functions of the outputs may have, though none of these reads them.
+    """
     _check_values(scope, values)
     replaced = _replace(scope, outputs, dict(values), {})
-    check_updates(outputs, replaced)
+    check_updates([*outputs, *inputs], replaced)
     return rebuild(replaced, with_checks(scope, values, set(graph_inputs(replaced))), clone_node)
 
 

@@ -35,8 +35,8 @@ class Scope:
     statistics : dict
         The marked ones among these (not those of `scopes`).
     scopes : dict
-        The graphs inside nodes with statistics inside, or inputs that nothing needs: these nodes
-        have to be built anew.
+        The graphs inside the nodes that have to be built anew: those with statistics inside, or
+        with an input that nothing needs.
     marks : list of Apply
         The marks, each with one or two of these statistics.
     tagged : list of Variable

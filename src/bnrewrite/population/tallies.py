@@ -1,8 +1,8 @@
 """Tallies: what is kept of the batches seen.
 
 One `Tally` a statistic, and for a mean and a variance of the same elements their `Elements`.
-Together they are sums enough for every pooling, so a pooling is a way to read them, chosen at any
-time:
+Together they are sums enough for these three poolings, so a pooling is a way to read them, chosen
+at any time:
 
 =========  ===================================================================================
 "edge"     the mean of the batches' values, shorter batches repeating their last step

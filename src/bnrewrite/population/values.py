@@ -1,10 +1,12 @@
 """Values: read sums under a pooling.
 
-What is kept of the batches is enough for every pooling (see `tallies`), so that this may be done at
-any time, and as often as wanted. A step with too few batches or elements holds the value of the
-last one that has enough.
+What is kept of the batches is enough for all three poolings (see `tallies`), so that this may be
+done at any time, and as often as wanted. A step with too few batches or elements holds the value of
+the last one that has enough.
 
-To add a pooling: name it in `tallies`, keep what it needs there or in `tally`, and read it here.
+To add a pooling that these sums are enough for: name it in `tallies`, and read it here. One that
+needs more, as a median needs all values, has to keep it in `tally` (with `merge`, `to_arrays` and
+`from_arrays`), in `Tallies._forked`, and in a new format of `files` that `unpack` checks.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from bnrewrite.graph.engine import Variable, ancestors, graph_inputs
-from bnrewrite.graph.marks import is_marked, label_of
+from bnrewrite.graph.marks import Mark, is_marked, label_of
+from bnrewrite.graph.native import is_batch_norm, written_out
 from bnrewrite.graph.scope import Scope
 from bnrewrite.graph.statistics import Path, Statistic, name_of
 from bnrewrite.graph.upstream import needed_statistics
@@ -39,20 +40,40 @@ def verify_structure(
 def statistics_left(
     scope: Scope, outputs: Sequence[Variable], left_on_purpose: Iterable[Statistic]
 ) -> list[str]:
-    """The batch statistics in the graph of `outputs`, but for those `left_on_purpose`."""
-    found = Counter(_batch_statistics(outputs, {s.variable for s in scope.all_statistics()}, ()))
-    found -= Counter("/".join([*map(name_of, s.path), s.label]) for s in left_on_purpose)
-    return sorted(found)
+    """The batch statistics in the graph of `outputs`, but for those `left_on_purpose`.
+
+    Those of `scope` are left whatever they are called, and so is what was marked as one of them.
+    """
+    known = {v: s.name for s in scope.all_statistics() for v in (s.variable, *_marked(s))}
+    allowed = Counter(label_of(s.variable) for s in left_on_purpose)
+    left = []
+    for path, variable in _batch_statistics(outputs, known, ()):
+        label = label_of(variable)
+        if variable in known:
+            left.append(known[variable])
+        elif allowed[label]:
+            allowed[label] -= 1
+        else:
+            left.append("/".join([*map(name_of, path), label]))
+    return sorted(set(left))
+
+
+def _marked(statistic: Statistic) -> list[Variable]:
+    """What was marked as `statistic`, and may be read without its mark."""
+    node = statistic.variable.owner
+    is_mark = node is not None and isinstance(node.op, Mark)
+    marked = node.inputs[statistic.variable.index] if is_mark else statistic.variable
+    return [marked] if marked.owner is not None else []
 
 
 def _batch_statistics(
     outputs: Sequence[Variable], known: Collection[Variable], path: Path
-) -> Iterator[str]:
+) -> Iterator[tuple[Path, Variable]]:
     """The places of marked or `known` variables at any depth, once for each."""
     variables = list(ancestors(outputs))
-    for variable in variables:
-        if is_marked(variable) or variable in known:
-            yield "/".join([*map(name_of, path), label_of(variable)])
-    for node in dict.fromkeys(v.owner for v in variables):
-        if node is not None and hasattr(node.op, "fgraph"):
+    yield from ((path, v) for v in variables if is_marked(v) or v in known)
+    for node in dict.fromkeys(v.owner for v in variables if v.owner is not None):
+        if is_batch_norm(node.op):
+            yield from _batch_statistics(written_out(node)[1], known, (*path, node))
+        elif hasattr(node.op, "fgraph"):
             yield from _batch_statistics(node.op.fgraph.outputs, known, (*path, node))
