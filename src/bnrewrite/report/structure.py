@@ -42,9 +42,14 @@ def statistics_left(
 ) -> list[str]:
     """The batch statistics in the graph of `outputs`, but for those `left_on_purpose`.
 
-    Those of `scope` are left whatever they are called, and so is what was marked as one of them.
+    Those of `scope` are left whatever they are called, and so is what was marked as one of them,
+    unless another statistic is computed from it.
     """
-    known = {v: s.name for s in scope.all_statistics() for v in (s.variable, *_marked(s))}
+    known = {s.variable: s.name for s in scope.all_statistics()}
+    marked = {v for v in ancestors(outputs) if is_marked(v)}
+    without_mark = set(ancestors(outputs, blockers=marked))
+    for statistic in scope.all_statistics():
+        known |= {v: statistic.name for v in _marked(statistic) if v in without_mark}
     allowed = Counter(label_of(s.variable) for s in left_on_purpose)
     left = []
     for path, variable in _batch_statistics(outputs, known, ()):
