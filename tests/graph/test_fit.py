@@ -19,7 +19,7 @@ from bnrewrite import (
 from bnrewrite.graph.engine import ancestors, function_without_updates
 from bnrewrite.graph.export import export
 from bnrewrite.graph.fit import CheckFit, _places
-from bnrewrite.graph.formulas import Place
+from bnrewrite.graph.formulas import AxisAt
 from bnrewrite.graph.lengths import Lengths
 from bnrewrite.graph.survey import survey
 from engine import Variable
@@ -165,7 +165,7 @@ def test_lengths_of_statistics_are_those_that_they_have(model: zoo.Model) -> Non
         lengths, found = Lengths(set(graph.inputs)), {}
         for inside, statistic in _places(scope, ()):
             for axis in range(statistic.variable.ndim):
-                length = lengths.of(Place(inside, statistic.variable, axis))
+                length = lengths.of(AxisAt(inside, statistic.variable, axis))
                 assert length is not None, (statistic, axis)
                 assert not {*ancestors([length])} & {s.variable for s in scope.all_statistics()}
                 found[statistic, axis] = length

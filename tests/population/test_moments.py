@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from bnrewrite.population.moments import Moments
 from bnrewrite.population.padded import PaddedMoments
-from bnrewrite.population.ragged import hold, length
+from bnrewrite.population.ragged import fill_forward, length
 
 quick = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 
@@ -238,32 +238,32 @@ def test_moments_of_groups_are_those_of_their_elements() -> None:
 def test_hold_repeats_the_last_step_before() -> None:
     values = np.arange(5.0)[:, None] * [1, 10]
     reached = np.array([True, False, True, False, False])
-    assert_array_equal(hold(values, reached)[:, 0], [0, 0, 2, 2, 2])
-    assert_array_equal(hold(values, reached)[:, 1], [0, 0, 20, 20, 20])
+    assert_array_equal(fill_forward(values, reached)[:, 0], [0, 0, 2, 2, 2])
+    assert_array_equal(fill_forward(values, reached)[:, 1], [0, 0, 20, 20, 20])
 
 
 def test_hold_takes_the_first_step_behind_if_there_is_none_before() -> None:
     reached = np.array([False, False, True, False, True])
-    assert_array_equal(hold(np.arange(5.0), reached), [2, 2, 2, 2, 4])
+    assert_array_equal(fill_forward(np.arange(5.0), reached), [2, 2, 2, 2, 4])
 
 
 def test_hold_takes_no_notice_of_values_that_were_not_reached() -> None:
     values = np.array([np.nan, 1, np.inf])
-    assert_array_equal(hold(values, np.array([False, True, False])), [1, 1, 1])
+    assert_array_equal(fill_forward(values, np.array([False, True, False])), [1, 1, 1])
 
 
 def test_hold_on_two_axes_fills_the_inner_one_first_and_then_whole_steps() -> None:
     values = np.arange(12.0).reshape(4, 3)
     reached = np.array([[0, 0, 0], [1, 0, 1], [0, 0, 0], [0, 1, 0]], dtype=bool)
     expected = [[3, 3, 5], [3, 3, 5], [3, 3, 5], [10, 10, 10]]
-    assert_array_equal(hold(values, reached), expected)
-    assert_array_equal(hold(values[..., None], reached)[..., 0], expected)
+    assert_array_equal(fill_forward(values, reached), expected)
+    assert_array_equal(fill_forward(values[..., None], reached)[..., 0], expected)
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 3), ()])
 def test_hold_changes_nothing_if_all_steps_were_reached(shape: tuple[int, ...]) -> None:
     values = np.random.default_rng(0).normal(size=(*shape, 2))
-    assert_array_equal(hold(values, np.ones(shape, dtype=bool)), values)
+    assert_array_equal(fill_forward(values, np.ones(shape, dtype=bool)), values)
 
 
 def test_length_is_up_to_the_last_step_reached_on_each_axis() -> None:

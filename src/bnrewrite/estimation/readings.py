@@ -18,7 +18,7 @@ import numpy as np
 
 from bnrewrite.estimation.batches import BatchError
 from bnrewrite.estimation.sources import Source
-from bnrewrite.population.ragged import Array, Mask, hold, length, up_to
+from bnrewrite.population.ragged import Array, Mask, fill_forward, length, up_to
 from bnrewrite.population.tally import Reading
 
 
@@ -51,7 +51,7 @@ def read(
             # A loop that stopped early holds its count too, and there is nothing to count.
             count = np.where(_with_ndim(reached, count.ndim), count, 0.0)
         kept = up_to(_lengths(ran, reached, needed))
-        value, reached = hold(value, reached)[kept], reached[kept]
+        value, reached = fill_forward(value, reached)[kept], reached[kept]
         count = None if count is None else count[kept]
         needed = None if needed is None else needed[kept]
     if count is not None:

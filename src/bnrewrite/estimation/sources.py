@@ -15,7 +15,7 @@ from bnrewrite.graph.engine import Variable, computes_lazily, ifelse
 from bnrewrite.graph.engine import tensor as at
 from bnrewrite.graph.exported import Export, Exported
 from bnrewrite.graph.needs import Need
-from bnrewrite.graph.statistics import Statistic, loops_of, place
+from bnrewrite.graph.statistics import Statistic, loops_of, where
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _source(statistic: Statistic, export: Export, index: Mapping[Need | None, in
         index=index[export.value],
         name=statistic.name,
         dtype=str(statistic.variable.dtype),
-        loops=tuple(place(path) for path in loops_of(statistic.path)),
+        loops=tuple(where(path) for path in loops_of(statistic.path)),
         steps_taken=tuple(index.get(v) for v in export.steps_taken) or (None,) * statistic.depth,
         count=index.get(export.count),
         need=index.get(export.need),

@@ -41,7 +41,7 @@ def running_on(outputs: Sequence[Variable], n_steps: int) -> list[Variable]:
     return rebuild(outputs, {}, rebuild_node)
 
 
-def steps_taken(path: Path) -> Variable:
+def count_steps(path: Path) -> Variable:
     """How many steps the loop that `path` ends in takes, for each step of the loops around it."""
     taken: Variable = path[-1].outputs[0].shape[0]
     for node in reversed(path[:-1]):

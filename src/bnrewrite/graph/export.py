@@ -35,7 +35,7 @@ from bnrewrite.graph.loops import Loop
 from bnrewrite.graph.needs import Need, answers, wherever
 from bnrewrite.graph.rebuild import Memo, clone_node, rebuild_in_order
 from bnrewrite.graph.scope import Scope
-from bnrewrite.graph.statistics import Path, Statistic, loops_of, place
+from bnrewrite.graph.statistics import Path, Statistic, loops_of, where
 from bnrewrite.graph.survey import survey
 
 _Exports = dict[Statistic, Export]
@@ -182,8 +182,8 @@ def _lengths_outside(lengths: _Lengths, inside: Scope) -> _Lengths:
         dependencies = outside_of(length, inside.boundary)
         if dependencies is None:
             raise ValueError(
-                f"the number of steps of loop {place(inner)!r} changes from one step of loop "
-                f"{place(inside.path)!r} to the next, so its statistics have no common length. "
+                f"the number of steps of loop {where(inner)!r} changes from one step of loop "
+                f"{where(inside.path)!r} to the next, so its statistics have no common length. "
                 "Run it for the same number of steps, and mask or stop (`until`) what is too long."
             )
         outside[inner] = dependencies

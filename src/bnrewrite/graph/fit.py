@@ -21,7 +21,7 @@ import numpy as np
 
 from bnrewrite.graph.engine import Apply, COp, DisconnectedType, Variable
 from bnrewrite.graph.engine import tensor as at
-from bnrewrite.graph.formulas import Boundaries, Place
+from bnrewrite.graph.formulas import AxisAt, Boundaries
 from bnrewrite.graph.lengths import Lengths
 from bnrewrite.graph.scope import Scope
 from bnrewrite.graph.statistics import Statistic
@@ -46,7 +46,7 @@ def with_checks(
         wanted = {
             axis: length
             for axis, known in enumerate(variable.type.shape)
-            if known is None and (length := lengths.of(Place(inside, variable, axis))) is not None
+            if known is None and (length := lengths.of(AxisAt(inside, variable, axis))) is not None
         }
         if wanted:
             check = CheckFit(statistic.depth, tuple(wanted))

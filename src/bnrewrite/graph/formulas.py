@@ -29,7 +29,7 @@ _DEEPEST = 40  # computations on top of each other
 Boundaries = tuple[OpBoundary, ...]
 
 
-class Place(NamedTuple):
+class AxisAt(NamedTuple):
     """An axis of a variable in the graph inside some nodes, outermost first."""
 
     inside: Boundaries
@@ -47,10 +47,10 @@ class Formula(NamedTuple):
 
     inside: Boundaries
     number: Variable
-    given: dict[Variable, Place]
+    given: dict[Variable, AxisAt]
 
 
-def inferred(place: Place) -> Place | Formula | None:
+def inferred(place: AxisAt) -> AxisAt | Formula | None:
     """What the op that computes a variable says of its length; None if nothing."""
     inside, variable, axis = place
     node = variable.owner
@@ -60,7 +60,7 @@ def inferred(place: Place) -> Place | Formula | None:
     except Exception:  # whatever an op raises that can't say
         return None
     given = {
-        n: Place(inside, v, i)
+        n: AxisAt(inside, v, i)
         for v, ns in zip(node.inputs, shapes, strict=True)
         for i, n in enumerate(ns)
     }
@@ -79,7 +79,7 @@ class Recomputation:
     """
 
     def __init__(
-        self, length: Callable[[Place], Variable | None], is_there: Callable[[Variable], bool]
+        self, length: Callable[[AxisAt], Variable | None], is_there: Callable[[Variable], bool]
     ) -> None:
         self._length, self._is_there = length, is_there
         self._depth = 0
@@ -95,7 +95,7 @@ class Recomputation:
             self._depth -= 1
 
     def _computed(
-        self, inside: Boundaries, number: Variable, given: dict[Variable, Place]
+        self, inside: Boundaries, number: Variable, given: dict[Variable, AxisAt]
     ) -> Variable | None:
         if number in given:
             return self._length(given[number])
@@ -108,18 +108,18 @@ class Recomputation:
         if number.owner is None:
             return number if self._is_there(number) else None
         if (read := shape_read(number)) is not None:
-            return self._length(Place(inside, read.variable, read.axis or 0))
+            return self._length(AxisAt(inside, read.variable, read.axis or 0))
         if (entry := entry_of(number)) is not None:
             return self(Formula(inside, entry, given))
         return self._again(inside, number.owner, given, number.index)
 
     def _again(
-        self, inside: Boundaries, node: Apply, given: dict[Variable, Place], index: int
+        self, inside: Boundaries, node: Apply, given: dict[Variable, AxisAt], index: int
     ) -> Variable | None:
         """An output of `node`, whose inputs are computed in the outer graph too."""
         if isinstance(node.op, Shape):
             (shaped,) = node.inputs
-            lengths = [self._length(Place(inside, shaped, axis)) for axis in range(shaped.ndim)]
+            lengths = [self._length(AxisAt(inside, shaped, axis)) for axis in range(shaped.ndim)]
             return at.stack(lengths) if lengths and all(v is not None for v in lengths) else None
         if not all(map(_is_whole, node.outputs)):
             return None

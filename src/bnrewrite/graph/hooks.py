@@ -60,7 +60,7 @@ from bnrewrite.graph.marks import (
 )
 from bnrewrite.graph.native import is_batch_norm
 from bnrewrite.graph.rebuild import topological_order
-from bnrewrite.graph.statistics import Path, place
+from bnrewrite.graph.statistics import Path, where
 from bnrewrite.graph.translated import TranslateChecks
 
 
@@ -164,7 +164,7 @@ def check_marks_were_kept(op: Op, path: Path) -> None:
     """
     if FREEZES and type(op) in (Scan, OpFromGraph) and not hasattr(op, "keeps_marks"):
         caution(
-            f"{place(path)!r} was built before bnrewrite was imported. If variables inside were "
+            f"{where(path)!r} was built before bnrewrite was imported. If variables inside were "
             "marked by hand (`x.tag.bn_statistic = True`), these marks are gone, and batch "
             "statistics stay in the inference graph. Import bnrewrite before you build the model.",
             LostTags,
@@ -178,7 +178,7 @@ def check_marks_were_kept(op: Op, path: Path) -> None:
     else:
         return
     raise RuntimeError(
-        f"{TITLE} has {happened} loop {place(path)!r} in place, and marks in it may be gone. This "
+        f"{TITLE} has {happened} loop {where(path)!r} in place, and marks in it may be gone. This "
         f"happens to {what} that are {happened.split()[0]} before bnrewrite is imported: import it "
         "first, and build the graph again."
     )

@@ -31,7 +31,7 @@ from bnrewrite.graph.engine import (
     Variable,
 )
 from bnrewrite.graph.engine import tensor as at
-from bnrewrite.graph.formulas import Boundaries, Formula, Place, Recomputation, entry, inferred
+from bnrewrite.graph.formulas import AxisAt, Boundaries, Formula, Recomputation, entry, inferred
 from bnrewrite.graph.invariance import same_length, shape_read
 
 UNKNOWN = -1
@@ -52,7 +52,7 @@ class Lengths:
         self._found: dict[Any, tuple[Variable, bool] | None] = {}
         self._recomputed = Recomputation(self._exact, self._is_there)
 
-    def of(self, place: Place) -> Variable | None:
+    def of(self, place: AxisAt) -> Variable | None:
         """The length at a place, `UNKNOWN` where it may be more; None if nothing is known of it."""
         found = self._find(place)
         if found is None:
@@ -60,21 +60,21 @@ class Lengths:
         length, is_all = found
         return length if is_all else at.switch(at.eq(length, 1), UNKNOWN, length)
 
-    def _find(self, place: Place) -> tuple[Variable, bool] | None:
+    def _find(self, place: AxisAt) -> tuple[Variable, bool] | None:
         """The longest length found upstream, and whether that is all there are."""
         if place.key not in self._found:
             self._found[place.key] = None
             self._found[place.key] = self._search(place)
         return self._found[place.key]
 
-    def _exact(self, place: Place) -> Variable | None:
+    def _exact(self, place: AxisAt) -> Variable | None:
         found = self._find(place)
         return found[0] if found is not None and found[1] else None
 
     def _is_there(self, variable: Variable) -> bool:
         return isinstance(variable, SharedVariable) or variable in self._readable
 
-    def _search(self, start: Place) -> tuple[Variable, bool] | None:
+    def _search(self, start: AxisAt) -> tuple[Variable, bool] | None:
         found: list[Variable] = []
         todo, seen, formulas, is_all = deque([start]), set[Any](), list[Formula](), True
         while todo and len(seen) < _MOST_VISITED and (BROADCASTS or not found):
@@ -102,7 +102,7 @@ class Lengths:
         found = found or [length for length in known if _is_read(length)] or known
         return (found[0], True) if found else None
 
-    def _upstream(self, place: Place) -> Variable | list[Place] | Formula | None:
+    def _upstream(self, place: AxisAt) -> Variable | list[AxisAt] | Formula | None:
         """Where a length comes from, one node further up; or the length, or None if unknown."""
         inside, variable, axis = place
         if not isinstance(variable.type, TensorType):
@@ -111,7 +111,7 @@ class Lengths:
             return at.constant(known, dtype="int64")
         if inside and inside[-1].is_input(variable):
             (outer, *_) = inside[-1].fed_by(variable)
-            return [Place(inside[:-1], outer, axis + outer.ndim - variable.ndim)]
+            return [AxisAt(inside[:-1], outer, axis + outer.ndim - variable.ndim)]
         node = variable.owner
         if node is None:
             return Shape_i(axis)(variable) if self._is_there(variable) else None
@@ -120,22 +120,22 @@ class Lengths:
             inner_axis = axis + inner.ndim - variable.ndim
             if inner_axis < 0:
                 return _steps(inside, variable, boundary)
-            return [Place((*inside, boundary), inner, inner_axis)]
+            return [AxisAt((*inside, boundary), inner, inner_axis)]
         same = same_length(variable, axis)
         if same is not None:
-            return [Place(inside, d.variable, d.axis) for d in same if d.axis is not None]
+            return [AxisAt(inside, d.variable, d.axis) for d in same if d.axis is not None]
         return self._by_op(place)
 
-    def _by_op(self, place: Place) -> list[Place] | Formula | None:
+    def _by_op(self, place: AxisAt) -> list[AxisAt] | Formula | None:
         """What an op says that has no quick answer."""
         inside, variable, axis = place
         if isinstance(variable.owner.op, Reshape):  # to the shape of another variable, mostly
             given = entry(variable.owner.inputs[1], axis)
             read = None if given is None or given.owner is None else shape_read(given)
             if read is not None and read.axis is not None:
-                return [Place(inside, read.variable, read.axis)]
+                return [AxisAt(inside, read.variable, read.axis)]
         upstream = inferred(place)
-        return [upstream] if isinstance(upstream, Place) else upstream
+        return [upstream] if isinstance(upstream, AxisAt) else upstream
 
 
 def _steps(inside: Boundaries, variable: Variable, boundary: OpBoundary) -> Any:
@@ -143,7 +143,7 @@ def _steps(inside: Boundaries, variable: Variable, boundary: OpBoundary) -> Any:
     (room,) = boundary.outside(variable)
     if is_while_loop(boundary.node):
         return None
-    return [Place(inside, room, 0)] if room.ndim else Formula(inside, room, {})
+    return [AxisAt(inside, room, 0)] if room.ndim else Formula(inside, room, {})
 
 
 def _is_read(length: Variable) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from bnrewrite.graph.engine import Op
 from bnrewrite.graph.marks import Mark, StatisticDerivative, has_marks
 from bnrewrite.graph.native import is_batch_norm_derivative
-from bnrewrite.graph.statistics import Path, name_of, place
+from bnrewrite.graph.statistics import Path, name_of, where
 
 # An op by its name, as importing its deprecated module warns.
 _SAME_NOISE = "mrg_uniform"
@@ -25,7 +25,7 @@ def check_op(op: Op, path: Path) -> None:
         )
     if type(op).__name__ == _SAME_NOISE:
         raise ValueError(
-            f"{place(path)} draws noise from an MRG_RandomStream, which every batch of an estimate "
+            f"{where(path)} draws noise from an MRG_RandomStream, which every batch of an estimate "
             "would draw alike. Use `aesara.tensor.random.RandomStream` instead."
         )
     if hasattr(op, "core_op"):

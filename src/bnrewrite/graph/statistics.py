@@ -60,7 +60,7 @@ def name_of(node: Apply) -> str:
     return str(getattr(node.op, "name", None) or type(node.op).__name__)
 
 
-def place(path: Path) -> str:
+def where(path: Path) -> str:
     """The names of the nodes of `path`, outermost first."""
     return "/".join(name_of(node) for node in path) or "outer graph"
 

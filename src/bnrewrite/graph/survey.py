@@ -32,7 +32,7 @@ from bnrewrite.graph.nearby import marks_nearby
 from bnrewrite.graph.rebuild import topological_order
 from bnrewrite.graph.refusals import check_closed, check_op
 from bnrewrite.graph.scope import Scope
-from bnrewrite.graph.statistics import Statistic, name_of, place
+from bnrewrite.graph.statistics import Statistic, name_of, where
 from bnrewrite.graph.unmarked import hint_of_unmarked
 
 
@@ -110,7 +110,7 @@ def _demand_inside(scope: Scope, output: Variable, node: Apply) -> list[Variable
     assert boundary is not None
     if is_batch_norm(node.op) and output.index >= N_OUTPUTS:
         raise ValueError(
-            f"{place(inside.path)!r}: the outputs need a running average that "
+            f"{where(inside.path)!r}: the outputs need a running average that "
             "`batch_normalization_train` returns. It is one of training, and population statistics "
             "stand in for it. Leave the running averages out of the outputs."
         )

@@ -2,7 +2,7 @@
 
 Batches take different numbers of steps, and what they have is brought to common lengths here. A
 batch that ended may repeat its last step (`pad_edge`) or count for nothing (`pad_zero`); a step
-that no batch reached takes the value of the one before (`hold`).
+that no batch reached takes the value of the one before (`fill_forward`).
 
 Only leading axes are touched. The others are a statistic's own, and are the same for all batches.
 """
@@ -60,7 +60,7 @@ def common_lengths(a: Array, b: Array, n_time_axes: int) -> tuple[int, ...]:
     return tuple(map(max, a.shape[:n_time_axes], b.shape[:n_time_axes]))
 
 
-def hold(values: Array, reached: Mask) -> Array:
+def fill_forward(values: Array, reached: Mask) -> Array:
     """Replace the steps of `values` that were not `reached` by the last one before that was.
 
     Where there is none before, the next one is taken. Inner time axes are filled first,

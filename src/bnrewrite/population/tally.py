@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bnrewrite.population.counts import IN_A_BATCH, Counts, MinCount, fewest, least_count
 from bnrewrite.population.padded import PaddedMoments
-from bnrewrite.population.ragged import Array, Mask, hold
+from bnrewrite.population.ragged import Array, Mask, fill_forward
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -71,7 +71,7 @@ class Reading:
         reached = self.reached & (counts >= least_count(counts, min_count, IN_A_BATCH))
         if (reached == self.reached).all():
             return self
-        value = hold(self.value, reached) if reached.any() else self.value
+        value = fill_forward(self.value, reached) if reached.any() else self.value
         held = Reading(value, reached, self.count, self.needed)
         held.count = np.where(held.per_step(reached), self.count, 0.0)
         return held

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnrewrite.population.counts import IN_TOTAL, MinCount, least_count
-from bnrewrite.population.ragged import Array, Mask, hold
+from bnrewrite.population.ragged import Array, Mask, fill_forward
 from bnrewrite.population.tallies import Pooling, Tallies
 
 
@@ -36,7 +36,7 @@ def values_of(
     values = {}
     for name, dtype in tallies.dtypes.items():
         steps = enough(tallies, name, pooling, min_coverage, min_count)
-        values[name] = np.asarray(hold(pooled[name], steps)).astype(dtype)
+        values[name] = np.asarray(fill_forward(pooled[name], steps)).astype(dtype)
     return values
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnrewrite.graph.endless import running_on, steps_taken
+from bnrewrite.graph.endless import count_steps, running_on
 from bnrewrite.graph.engine import (
     SharedVariable,
     TensorType,
@@ -84,7 +84,7 @@ class Comparison:
 
     def stop_before(self, paths: Sequence[Path], n_steps: int, values: Sequence[Any]) -> bool:
         """Whether loops of the inference graph would take further steps if they ran on."""
-        taken = [steps_taken(path) for path in paths]
+        taken = [count_steps(path) for path in paths]
         computed = self._compile([*taken, *running_on(taken, n_steps)])(*values)
         pairs = zip(computed[: len(paths)], computed[len(paths) :], strict=True)
         return not all(np.array_equal(before, after) for before, after in pairs)

@@ -17,7 +17,7 @@ from bnrewrite.graph.axis_kinds import AxisKinds, Kind
 from bnrewrite.graph.boundaries import is_while_loop
 from bnrewrite.graph.engine import Variable
 from bnrewrite.graph.scope import Scope
-from bnrewrite.graph.statistics import Path, loops_of, place
+from bnrewrite.graph.statistics import Path, loops_of, where
 from bnrewrite.graph.upstream import steps_are_fixed
 from bnrewrite.report.batch_axes import BatchAxes, Values
 
@@ -96,7 +96,7 @@ class Lengthener:
             wanted = longest[name][level] + more
             if not may_stop and lengths[name][level] < wanted and not self._is_fixed(path):
                 return (
-                    f"loop {place(path)!r} takes {lengths[name][level]} steps instead of {wanted} "
+                    f"loop {where(path)!r} takes {lengths[name][level]} steps instead of {wanted} "
                     "when the inputs are longer."
                 )
         return None
@@ -113,7 +113,7 @@ class Lengthener:
 
     def _stuck(self) -> str | None:
         """Why there is no longer batch; None if there can be none."""
-        stuck = {place(path): None for path, *_ in self._loops() if not self._is_fixed(path)}
+        stuck = {where(path): None for path, *_ in self._loops() if not self._is_fixed(path)}
         if not stuck:
             return None
         return f"it can't be told which axes of the inputs make the loops {list(stuck)} longer."

@@ -72,7 +72,7 @@ class Rows:
         for axis in layout.example_axes:
             expected, allowed = expected.take(variant, axis), allowed.take(variant, axis)
         shapes = (expected.shape, other.shape)
-        expected, allowed, other = held(expected, allowed, other)
+        expected, allowed, other = equally_long(expected, allowed, other)
         wrong = differ(expected, other, allowed)
         if wrong.sum() <= self._tolerance.n_excused:
             return
@@ -108,7 +108,7 @@ def _stayed(layout: Layout, variant: Variant, like: Array) -> NDArray[np.bool_]:
     return stayed
 
 
-def held(expected: Array, allowed: Array, actual: Array) -> tuple[Array, Array, Array]:
+def equally_long(expected: Array, allowed: Array, actual: Array) -> tuple[Array, Array, Array]:
     """All three as long as the longest on each axis, held at their last step."""
     shape = tuple(map(max, expected.shape, actual.shape))
     return _held(expected, shape), _held(allowed, shape), _held(actual, shape)

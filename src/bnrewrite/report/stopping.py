@@ -22,7 +22,7 @@ from bnrewrite.report.batch_axes import BatchAxes, Values
 from bnrewrite.report.comparison import Comparison
 from bnrewrite.report.examine import Output, examine
 from bnrewrite.report.other_batches import OtherBatches
-from bnrewrite.report.rows import held
+from bnrewrite.report.rows import equally_long
 from bnrewrite.report.tolerance import differ, tolerance_of
 from bnrewrite.report.variants import few_variants
 
@@ -64,7 +64,9 @@ def verify_stops(
 
 def _refuse_change(label: str, read: Sequence[str], before: Array, after: Array) -> None:
     """Refuse an output that changes if a loop runs on, as examples decide when it stops."""
-    shorter, allowed, after = held(before, tolerance_of(before, before, None).allowed, after)
+    shorter, allowed, after = equally_long(
+        before, tolerance_of(before, before, None).allowed, after
+    )
     if differ(shorter, after, allowed).any():
         raise RuntimeError(
             f"{label} depends on when a loop that it is computed from stops, and something says "
