@@ -95,11 +95,11 @@ def test_marks_leave_nothing_behind_in_training(
 @pytest.mark.parametrize("kind", SIZES, ids=lambda kind: kind.__name__)
 def test_work_of_building_grows_linearly(kind: Callable[[int], tuple[Variable, Variable]]):
     nodes, calls = [], []
-    for n in SIZES[kind]:
+    for n in (1, *SIZES[kind]):  # the first time, more is done
         x, y = kind(n)
         nodes.append(growth.n_nodes([y]))
         calls.append(growth.n_calls(lambda x=x, y=y: InferenceGraph([x], y)))
-    slopes = np.diff(calls) / np.diff(nodes)
+    slopes = np.diff(calls[1:]) / np.diff(nodes[1:])
     assert slopes[-1] < 1.1 * slopes[0]
 
 

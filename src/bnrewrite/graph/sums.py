@@ -103,7 +103,7 @@ def batch_kinds(axes: Axes) -> list[Kinds]:
     taken = [kinds for path, v in statistics for kinds in _taken_over(axes, path, v)]
     steps, parameters = axes.steps(), axes.parameters()
     for others in (steps | parameters, steps, frozenset()):
-        left = [kinds - others for kinds in taken if kinds - others]
+        left = list(dict.fromkeys(kinds - others for kinds in taken if kinds - others))
         if left:
             break
     common = [reduce(frozenset.intersection, (k for k in left if k & one)) for one in left]
