@@ -58,13 +58,14 @@ def trained() -> tuple[InferenceGraph, list[Any]]:
 
 
 def distance(population: Population, exact: Population, part: str) -> float:
-    """Relative root mean square difference of the statistics with `part` in their names."""
+    """Relative root mean square difference of statistics in loops, with `part` in their names."""
     errors = []
     for name, value in exact.items():
-        if part in name:
-            steps = exact.count[name] >= COVERED
-            error = (population[name] - value)[steps]
-            errors.append(np.sqrt(np.mean(error**2) / np.mean(value[steps] ** 2)))
+        if part in name and exact.coverage[name].ndim:
+            n = min(len(value), len(population[name]))
+            steps = exact.count[name][:n] >= COVERED
+            error = (population[name][:n] - value[:n])[steps]
+            errors.append(np.sqrt(np.mean(error**2) / np.mean(value[:n][steps] ** 2)))
     return float(np.mean(errors))
 
 
@@ -72,7 +73,7 @@ def last_variance(population: Population, exact: Population) -> float:
     """That of the last step relative to the last one that is covered."""
     ratios = []
     for name, value in exact.items():
-        if name.endswith("variance"):
+        if name.endswith("variance") and exact.coverage[name].ndim:
             covered = value[exact.count[name] >= COVERED][-1]
             ratios.append(np.median(population[name][-1] / covered))
     return float(np.mean(ratios))

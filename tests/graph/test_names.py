@@ -147,7 +147,7 @@ def recurrent(x_t: Variable, h: Variable, **changed: Any) -> Variable:
 @pytest.mark.parametrize(
     "changed",
     [{"activation": at.sigmoid}, {"gamma": 2.0}, {"epsilon": 1e-2}, {"add": 1.0}],
-    ids=str,
+    ids="".join,
 )
 def test_fingerprint_changes_with_what_a_step_makes_of_a_statistic(
     changed: dict[str, Any], depth: int
