@@ -43,7 +43,7 @@ def measure(dtype: str) -> Figures:
         "estimate, moments / calls": ("moments", "calls"),
         "estimate, edge, 81 to 100 steps / calls": ("edge, ragged", "calls, ragged"),
     }
-    return ratios(medians(functions, 25), pairs)
+    return ratios(medians(functions, 15), pairs)
 
 
 def draw_batches(dtype: str, n: int) -> Iterator[list[models.Array]]:

@@ -19,7 +19,7 @@ from bnrewrite import (
 from bnrewrite.graph.engine import ancestors, function_without_updates
 from bnrewrite.graph.export import export
 from bnrewrite.graph.fit import CheckFit, _places
-from bnrewrite.graph.formulas import AxisAt
+from bnrewrite.graph.formulas import AxisAt, Inside
 from bnrewrite.graph.lengths import Lengths
 from bnrewrite.graph.survey import survey
 from engine import Variable
@@ -163,7 +163,7 @@ def test_lengths_of_statistics_are_those_that_they_have(model: zoo.Model) -> Non
         graph = model.build()
         scope = survey([*graph.outputs, *graph.updates.values()])
         lengths, found = Lengths(set(graph.inputs)), {}
-        for inside, statistic in _places(scope, ()):
+        for inside, statistic in _places(scope, Inside()):
             for axis in range(statistic.variable.ndim):
                 length = lengths.of(AxisAt(inside, statistic.variable, axis))
                 assert length is not None, (statistic, axis)

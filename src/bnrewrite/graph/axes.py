@@ -87,7 +87,9 @@ class Axes:
         seen: set[Axis] = set()
         while todo:
             root = self._root(todo.pop())
-            parts = {self._root(part) for part in self._parts.get(root, ())}
+            parts = dict.fromkeys(map(self._root, self._parts.get(root, ())))
+            if parts:
+                self._parts[root] = list(parts)  # many of them are one by now
             if not parts or root in parts:  # as the longer of two axes of one kind is
                 found[root] = None
             elif root not in seen:

@@ -21,7 +21,7 @@ import numpy as np
 
 from bnrewrite.graph.engine import Apply, COp, DisconnectedType, Variable
 from bnrewrite.graph.engine import tensor as at
-from bnrewrite.graph.formulas import AxisAt, Boundaries
+from bnrewrite.graph.formulas import AxisAt, Inside
 from bnrewrite.graph.lengths import Lengths
 from bnrewrite.graph.scope import Scope
 from bnrewrite.graph.statistics import Statistic
@@ -41,7 +41,7 @@ def with_checks(
     `readable` are the inputs that the inference graph needs in any case.
     """
     lengths, checked = Lengths(readable), dict[Variable, Variable]()
-    for inside, statistic in _places(scope, ()):
+    for inside, statistic in _places(scope, Inside()):
         variable, value = statistic.variable, values[statistic]
         wanted = {
             axis: length
@@ -56,12 +56,12 @@ def with_checks(
     return checked
 
 
-def _places(scope: Scope, inside: Boundaries) -> Iterator[tuple[Boundaries, Statistic]]:
+def _places(scope: Scope, inside: Inside) -> Iterator[tuple[Inside, Statistic]]:
     for statistic in scope.statistics.values():
         yield inside, statistic
     for inner in scope.scopes.values():
         assert inner.boundary is not None
-        yield from _places(inner, (*inside, inner.boundary))
+        yield from _places(inner, inside.enter(inner.boundary))
 
 
 def _constant(name: str) -> Variable:

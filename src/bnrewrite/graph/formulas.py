@@ -9,7 +9,7 @@ number that changes from step to step, has no formula outside.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bnrewrite.graph.boundaries import OpBoundary
 from bnrewrite.graph.engine import (
@@ -26,26 +26,43 @@ from bnrewrite.graph.invariance import shape_read
 
 _DEEPEST = 40  # computations on top of each other
 
-Boundaries = tuple[OpBoundary, ...]
+
+class Inside:
+    """A graph: the outer one, or that inside a node of another. There is one for each place.
+
+    Bodies of equal loops may have the same variables, so that a variable alone does not say where
+    it is.
+    """
+
+    def __init__(self, boundary: OpBoundary | None = None, around: Inside | None = None) -> None:
+        self.boundary, self._around = boundary, around
+        self._entered: dict[Apply, Inside] = {}
+
+    def enter(self, boundary: OpBoundary) -> Inside:
+        """The graph inside a node of this graph."""
+        if boundary.node not in self._entered:
+            self._entered[boundary.node] = Inside(boundary, self)
+        return self._entered[boundary.node]
+
+    def outside_of(self, variable: Variable) -> tuple[Inside, OpBoundary] | None:
+        """Where an input of this graph comes from; None for other variables."""
+        if self.boundary is None or self._around is None or not self.boundary.is_input(variable):
+            return None
+        return self._around, self.boundary
 
 
 class AxisAt(NamedTuple):
-    """An axis of a variable in the graph inside some nodes, outermost first."""
+    """An axis of a variable in a graph."""
 
-    inside: Boundaries
+    inside: Inside
     variable: Variable
     axis: int
 
-    @property
-    def key(self) -> Any:
-        """What tells it from others; bodies of equal loops have the same variables."""
-        return (*(boundary.node for boundary in self.inside), self.variable, self.axis)
-
 
 class Formula(NamedTuple):
-    """A number in the graph inside some nodes, with the lengths that it is computed from."""
+    """A number in a graph, with the lengths that it is computed from."""
 
-    inside: Boundaries
+    inside: Inside
     number: Variable
     given: dict[Variable, AxisAt]
 
@@ -95,16 +112,17 @@ class Recomputation:
             self._depth -= 1
 
     def _computed(
-        self, inside: Boundaries, number: Variable, given: dict[Variable, AxisAt]
+        self, inside: Inside, number: Variable, given: dict[Variable, AxisAt]
     ) -> Variable | None:
         if number in given:
             return self._length(given[number])
         if isinstance(number, Constant):
             return number
-        if inside and inside[-1].is_input(number):
-            if inside[-1].changes(number):
+        if (outside := inside.outside_of(number)) is not None:
+            around, boundary = outside
+            if boundary.changes(number):
                 return None
-            return self(Formula(inside[:-1], inside[-1].fed_by(number)[0], {}))
+            return self(Formula(around, boundary.fed_by(number)[0], {}))
         if number.owner is None:
             return number if self._is_there(number) else None
         if (read := shape_read(number)) is not None:
@@ -114,7 +132,7 @@ class Recomputation:
         return self._again(inside, number.owner, given, number.index)
 
     def _again(
-        self, inside: Boundaries, node: Apply, given: dict[Variable, AxisAt], index: int
+        self, inside: Inside, node: Apply, given: dict[Variable, AxisAt], index: int
     ) -> Variable | None:
         """An output of `node`, whose inputs are computed in the outer graph too."""
         if isinstance(node.op, Shape):

@@ -31,7 +31,7 @@ from bnrewrite.graph.engine import (
     Variable,
 )
 from bnrewrite.graph.engine import tensor as at
-from bnrewrite.graph.formulas import AxisAt, Boundaries, Formula, Recomputation, entry, inferred
+from bnrewrite.graph.formulas import AxisAt, Formula, Inside, Recomputation, entry, inferred
 from bnrewrite.graph.invariance import same_length, shape_read
 
 UNKNOWN = -1
@@ -49,7 +49,7 @@ class Lengths:
 
     def __init__(self, readable: Collection[Variable]) -> None:
         self._readable = readable
-        self._found: dict[Any, tuple[Variable, bool] | None] = {}
+        self._found: dict[AxisAt, tuple[Variable, bool] | None] = {}
         self._recomputed = Recomputation(self._exact, self._is_there)
 
     def of(self, place: AxisAt) -> Variable | None:
@@ -62,10 +62,10 @@ class Lengths:
 
     def _find(self, place: AxisAt) -> tuple[Variable, bool] | None:
         """The longest length found upstream, and whether that is all there are."""
-        if place.key not in self._found:
-            self._found[place.key] = None
-            self._found[place.key] = self._search(place)
-        return self._found[place.key]
+        if place not in self._found:
+            self._found[place] = None
+            self._found[place] = self._search(place)
+        return self._found[place]
 
     def _exact(self, place: AxisAt) -> Variable | None:
         found = self._find(place)
@@ -76,12 +76,12 @@ class Lengths:
 
     def _search(self, start: AxisAt) -> tuple[Variable, bool] | None:
         found: list[Variable] = []
-        todo, seen, formulas, is_all = deque([start]), set[Any](), list[Formula](), True
+        todo, seen, formulas, is_all = deque([start]), set[AxisAt](), list[Formula](), True
         while todo and len(seen) < _MOST_VISITED and (BROADCASTS or not found):
             place = todo.popleft()
-            if place.key in seen:
+            if place in seen:
                 continue
-            seen.add(place.key)
+            seen.add(place)
             upstream = self._upstream(place)
             if isinstance(upstream, list):
                 todo.extend(upstream)
@@ -109,9 +109,10 @@ class Lengths:
             return None
         if (known := variable.type.shape[axis]) is not None:
             return at.constant(known, dtype="int64")
-        if inside and inside[-1].is_input(variable):
-            (outer, *_) = inside[-1].fed_by(variable)
-            return [AxisAt(inside[:-1], outer, axis + outer.ndim - variable.ndim)]
+        if (outside := inside.outside_of(variable)) is not None:
+            around, boundary_around = outside
+            (outer, *_) = boundary_around.fed_by(variable)
+            return [AxisAt(around, outer, axis + outer.ndim - variable.ndim)]
         node = variable.owner
         if node is None:
             return Shape_i(axis)(variable) if self._is_there(variable) else None
@@ -120,7 +121,7 @@ class Lengths:
             inner_axis = axis + inner.ndim - variable.ndim
             if inner_axis < 0:
                 return _steps(inside, variable, boundary)
-            return [AxisAt((*inside, boundary), inner, inner_axis)]
+            return [AxisAt(inside.enter(boundary), inner, inner_axis)]
         same = same_length(variable, axis)
         if same is not None:
             return [AxisAt(inside, d.variable, d.axis) for d in same if d.axis is not None]
@@ -138,7 +139,7 @@ class Lengths:
         return [upstream] if isinstance(upstream, AxisAt) else upstream
 
 
-def _steps(inside: Boundaries, variable: Variable, boundary: OpBoundary) -> Any:
+def _steps(inside: Inside, variable: Variable, boundary: OpBoundary) -> Any:
     """As many steps as there is room for: a number, or an array to fill; unknown if it may stop."""
     (room,) = boundary.outside(variable)
     if is_while_loop(boundary.node):
