@@ -360,7 +360,11 @@ def test_process_that_is_killed_while_saving_leaves_a_whole_file(path: Path, num
         process = saving(path, n)
         time.sleep(0.02 + 0.011 * n)
         process.send_signal(number)
-        process.communicate()
+        try:
+            process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:  # an interrupt is lost if it comes in a destructor
+            process.kill()
+            process.communicate()
         assert Population.load(path)["mean"].shape == (200, 200)
         others = [name for name in os.listdir(path.parent) if name != path.name]
         assert len(others) <= 1  # killed between its two names
