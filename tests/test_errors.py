@@ -460,7 +460,8 @@ def test_marks_that_the_outputs_do_not_need_are_named(depth: int) -> None:
 
 def test_mark_whose_result_was_ignored_is_named(x: Variable) -> None:
     mean, variance = x.mean(axis=1), x.var(axis=1)
-    mark_moments(mean, variance, label="h")
+    kept = mark_moments(mean, variance, label="h")  # or else it is forgotten
+    assert len(kept) == 2
     message = r"read the variables that were marked as \['h.mean', 'h.variance'\], and not the var"
     with pytest.raises(ValueError, match=message):
         InferenceGraph([x], (x - mean[:, None]) / variance[:, None])
