@@ -53,8 +53,8 @@ def measure_growth(dtype: str) -> Figures:
     figures: Figures = {}
     for kind, sizes in SIZES.items():
         name = kind.__name__
-        nodes, calls, seconds = np.array([_work(*kind(n)) for n in sizes]).T
-        for unit, work in (("calls", calls), ("time", seconds)):
+        nodes, calls, seconds, built = np.array([_work(*kind(n)) for n in sizes]).T
+        for unit, work in (("calls", calls), ("time", seconds), ("edges built", built)):
             first, last = ((work[j] - work[i]) / (nodes[j] - nodes[i]) for i, j in ((0, 2), (2, 3)))
             figures[f"growth, {name}, {unit}: last / first slope"] = float(last / first)
         figures[f"{name} (nodes)"] = float(nodes[-1])
@@ -62,14 +62,18 @@ def measure_growth(dtype: str) -> Figures:
     return figures
 
 
-def _work(x: Variable, y: Variable) -> tuple[int, int, float]:
-    """Nodes of a training graph; Python calls, and seconds, to build its inference graph."""
+def _work(x: Variable, y: Variable) -> tuple[int, int, float, int]:
+    """Nodes of a training graph; calls and seconds to build its inference graph, and its edges."""
     seconds = []
     gc.disable()  # it takes longer the more there is, in whatever code
     for _ in range(5):
         begin = time.process_time()
-        InferenceGraph([x], y)
+        graph = InferenceGraph([x], y)
         seconds.append(time.process_time() - begin)
         gc.collect()
     gc.enable()
-    return growth.n_nodes([y]), growth.n_calls(lambda: InferenceGraph([x], y)), min(seconds)
+    n_calls, n_built = (
+        growth.n_calls(lambda: InferenceGraph([x], y)),
+        growth.n_edges([graph.outputs]),
+    )
+    return growth.n_nodes([y]), n_calls, min(seconds), n_built

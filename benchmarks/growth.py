@@ -71,10 +71,20 @@ def deep(depth: int) -> tuple[Variable, Variable]:
 
 def n_nodes(outputs: list[Variable]) -> int:
     """Count the nodes of a graph and of those inside its loops."""
-    nodes = {v.owner for v in ancestors(outputs) if v.owner}
-    return len(nodes) + sum(
-        n_nodes(node.op.fgraph.outputs) for node in nodes if isinstance(node.op, Scan)
-    )
+    return sum(1 for _ in all_nodes(outputs))
+
+
+def n_edges(outputs: list[Variable]) -> int:
+    """Count what these nodes read and return."""
+    return sum(len(node.inputs) + len(node.outputs) for node in all_nodes(outputs))
+
+
+def all_nodes(outputs: list[Variable]) -> Iterator[Apply]:
+    """The nodes of a graph and of those inside its loops."""
+    for node in {v.owner for v in ancestors(outputs) if v.owner}:
+        yield node
+        if isinstance(node.op, Scan):
+            yield from all_nodes(node.op.fgraph.outputs)
 
 
 def n_calls(function: Callable[[], Any]) -> int:

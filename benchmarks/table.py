@@ -52,7 +52,7 @@ ROWS = [
     *(
         Row("growth", f"growth, {kind}, {unit}: last / first slope", None, 1.0)
         for kind in ("abreast", "stacked", "nested", "deep")
-        for unit in ("calls", "time")
+        for unit in ("calls", "time", "edges built")
     ),
     Row("memory", "memory: 1000 / 10 batches", 1.02, 1.0),
     Row("marking", "forward: marked / unmarked", 1.02, 1.00),

@@ -103,6 +103,16 @@ def test_work_of_building_grows_linearly(kind: Callable[[int], tuple[Variable, V
     assert slopes[-1] < 1.1 * slopes[0]
 
 
+def test_work_of_building_deep_loops_grows_as_what_is_built():
+    edges, calls = [], []
+    for depth in (2, 4, 8, 16):
+        x, y = growth.deep(depth)
+        edges.append(growth.n_edges([InferenceGraph([x], y).outputs]))
+        calls.append(growth.n_calls(lambda x=x, y=y: InferenceGraph([x], y)))
+    slopes = np.diff(calls[1:]) / np.diff(edges[1:])
+    assert slopes[-1] < 1.2 * slopes[0]
+
+
 def test_proving_the_lengths_of_loops_in_loops_is_a_small_part_of_building(
     monkeypatch: pytest.MonkeyPatch,
 ):

@@ -10,6 +10,9 @@ The answer errs on one side: where an op does not say how its shape comes about,
 numbers that only the training graph computes, there is none. Not followed is also what reads an
 input that `readable` leaves out, as the function that predicts may not be given it.
 
+What is found for a variable is kept for all that are computed from it, so the work grows with the
+number of axes of the graph, and not with how far away an input is.
+
 Sharp edge: PyTensor refuses arrays of different lengths in one operation, so the first length that
 is found is right. Aesara repeats what has length 1, so all of them are looked at; where they are
 too many, or one is unknown, those that were found say nothing unless one of them is not 1.
@@ -17,9 +20,9 @@ too many, or one is unknown, those that were found say nothing unless one of the
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 from bnrewrite.graph.boundaries import OpBoundary, boundary_of, is_while_loop
 from bnrewrite.graph.engine import (
@@ -35,7 +38,18 @@ from bnrewrite.graph.formulas import AxisAt, Formula, Inside, Recomputation, ent
 from bnrewrite.graph.invariance import same_length, shape_read
 
 UNKNOWN = -1
-_MOST_VISITED = 200  # variables, for one length
+_MOST = 50  # origins that are kept of a length
+
+
+class _Origins(NamedTuple):
+    """Where a length comes from in the end, by place; and whether that is all there is."""
+
+    ends: dict[AxisAt, Variable | Formula]
+    is_all: bool
+
+    def has_length(self) -> bool:
+        """Whether one of them need not be computed."""
+        return any(isinstance(end, Variable) for end in self.ends.values())
 
 
 class Lengths:
@@ -49,6 +63,7 @@ class Lengths:
 
     def __init__(self, readable: Collection[Variable]) -> None:
         self._readable = readable
+        self._origins: dict[AxisAt, _Origins] = {}
         self._found: dict[AxisAt, tuple[Variable, bool] | None] = {}
         self._recomputed = Recomputation(self._exact, self._is_there)
 
@@ -63,8 +78,7 @@ class Lengths:
     def _find(self, place: AxisAt) -> tuple[Variable, bool] | None:
         """The longest length found upstream, and whether that is all there are."""
         if place not in self._found:
-            self._found[place] = None
-            self._found[place] = self._search(place)
+            self._found[place] = self._read(self._follow(place))
         return self._found[place]
 
     def _exact(self, place: AxisAt) -> Variable | None:
@@ -74,33 +88,39 @@ class Lengths:
     def _is_there(self, variable: Variable) -> bool:
         return isinstance(variable, SharedVariable) or variable in self._readable
 
-    def _search(self, start: AxisAt) -> tuple[Variable, bool] | None:
-        found: list[Variable] = []
-        todo, seen, formulas, is_all = deque([start]), set[AxisAt](), list[Formula](), True
-        while todo and len(seen) < _MOST_VISITED and (BROADCASTS or not found):
-            place = todo.popleft()
-            if place in seen:
-                continue
-            seen.add(place)
-            upstream = self._upstream(place)
-            if isinstance(upstream, list):
-                todo.extend(upstream)
-            elif isinstance(upstream, Formula):
-                formulas.append(upstream)
-            elif upstream is not None:
-                found.append(upstream)
+    def _read(self, origins: _Origins) -> tuple[Variable, bool] | None:
+        ends = origins.ends.values()
+        lengths = [end for end in ends if isinstance(end, Variable)]
+        if lengths and not BROADCASTS:  # reading a length takes one node, and computing it many
+            return lengths[0], True
+        computed = [self._recomputed(end) for end in ends if isinstance(end, Formula)]
+        lengths += [length for length in computed if length is not None]
+        if not lengths:
+            return None
+        if not BROADCASTS:
+            return lengths[0], True
+        return _longest(lengths), origins.is_all and None not in computed
+
+    def _follow(self, start: AxisAt) -> _Origins:
+        """Where the length at `start` comes from, and with it all those on the way."""
+        upstream: dict[AxisAt, list[AxisAt]] = {}
+        todo = [start]
+        while todo:
+            place = todo[-1]
+            if place in self._origins:
+                todo.pop()
+            elif place in upstream:
+                self._origins[place] = _together([self._origins[p] for p in upstream[place]])
             else:
-                is_all = False
-        is_all &= not todo
-        if BROADCASTS:
-            computed = [self._recomputed(formula) for formula in formulas]
-            found += [length for length in computed if length is not None]
-            return (_longest(found), is_all and None not in computed) if found else None
-        # Reading a length takes one node, and computing it many: not if another was read.
-        computed = [] if found else [self._recomputed(formula) for formula in formulas]
-        known = [length for length in computed if length is not None]
-        found = found or [length for length in known if _is_read(length)] or known
-        return (found[0], True) if found else None
+                further = self._upstream(place)
+                if isinstance(further, list):
+                    upstream[place] = further
+                    todo += [p for p in further if p not in self._origins]
+                else:
+                    self._origins[place] = _Origins(
+                        {} if further is None else {place: further}, further is not None
+                    )
+        return self._origins[start]
 
     def _upstream(self, place: AxisAt) -> Variable | list[AxisAt] | Formula | None:
         """Where a length comes from, one node further up; or the length, or None if unknown."""
@@ -147,8 +167,17 @@ def _steps(inside: Inside, variable: Variable, boundary: OpBoundary) -> Any:
     return [AxisAt(inside, room, 0)] if room.ndim else Formula(inside, room, {})
 
 
-def _is_read(length: Variable) -> bool:
-    return length.owner is None or isinstance(length.owner.op, Shape_i)
+def _together(origins: list[_Origins]) -> _Origins:
+    """The origins of a length that is any of several."""
+    if not BROADCASTS:
+        origins = [o for o in origins if o.has_length()][:1] or origins
+    if len(origins) == 1:
+        return origins[0]
+    ends: dict[AxisAt, Variable | Formula] = {}
+    for origin in origins:
+        ends |= origin.ends
+    kept = dict(islice(ends.items(), _MOST))
+    return _Origins(kept, len(kept) == len(ends) and all(origin.is_all for origin in origins))
 
 
 def _longest(lengths: list[Variable]) -> Variable:
