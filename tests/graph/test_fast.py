@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 import engine
 from bnrewrite import InferenceGraph, batch_normalize, fast_compilation
 from bnrewrite.graph import fast
-from bnrewrite.graph.engine import C_LINKER
+from bnrewrite.graph.engine import C_LINKER, Scan
 from engine import Variable, config
 from engine import tensor as at
 
@@ -18,8 +18,9 @@ FUNCTIONS = ["tanh", "sigmoid", "exp", "expm1", "log", "log1p", "softplus", "erf
 needs_compiler = pytest.mark.skipif(not config.cxx, reason="there is no C++ compiler")
 
 
-def settings() -> tuple[str, ...]:
-    return config.gcc__cxxflags, config.linker, str(config.mode)
+def settings() -> tuple[object, ...]:
+    link_mode = getattr(Scan, "link_mode", None)
+    return config.gcc__cxxflags, config.linker, str(config.mode), link_mode
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +44,20 @@ def test_flags_are_set_inside_alone_and_own_ones_stay_in_front() -> None:
             assert config.gcc__cxxflags.split() == flags
         assert config.gcc__cxxflags == "-DOWN"
     assert settings() == before
+
+
+@needs_compiler
+def test_the_steps_of_loops_are_run_in_c() -> None:
+    x = at.dmatrix("x")
+    y = engine.scan(lambda x_t, s: at.tanh(x_t + s), [x], [at.zeros_like(x[0])])
+    with fast_compilation():
+        f = engine.function([x], y, mode="FAST_RUN" if engine.AESARA else "CVM")
+    loops = [node.op for node in f.maker.fgraph.apply_nodes if isinstance(node.op, Scan)]
+    assert [type(op.fn.vm).__name__ for op in loops] == ["CVM"]
+    state, values = np.zeros(3), np.arange(12.0).reshape(4, 3) / 12
+    for x_t, found in zip(values, f(values), strict=True):
+        state = np.tanh(x_t + state)
+        np.testing.assert_allclose(found, state, rtol=1e-14)
 
 
 def test_nothing_is_left_after_an_error() -> None:

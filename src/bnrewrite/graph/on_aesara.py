@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from copy import copy
 from functools import wraps
 from typing import Any, TypeVar
@@ -120,6 +121,8 @@ FREEZES = False
 BROADCASTS = True
 # The linker of C, where the engine chooses one.
 C_LINKER = None
+# A context in which the steps of loops are run in C, where the engine does not do that anyway.
+loops_in_c = nullcontext
 
 
 def is_compiled(fgraph: Any) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -116,6 +117,17 @@ def with_inner_graph_changed(op: Any, change: Callable[[Any], None]) -> Any:
 FREEZES = True
 BROADCASTS = False
 C_LINKER = "cvm"
+
+
+@contextmanager
+def loops_in_c() -> Iterator[None]:
+    """Have the steps of loops run by the virtual machine in C; PyTensor takes that in Python."""
+    link_mode = Scan.link_mode
+    Scan.link_mode = lambda op, impl: link_mode(op, impl or "c")
+    try:
+        yield
+    finally:
+        Scan.link_mode = link_mode
 
 
 def is_compiled(fgraph: Any) -> bool:
