@@ -1,13 +1,13 @@
-"""The inference of the BN-LSTM in another library, beside its matrix products in NumPy.
+"""The inference of the BN-LSTM in another library, on request.
 
-Run by `outside.py`, in an environment that has nothing but NumPy and the library.
+Run by `outside.py`, in an environment that has nothing but NumPy and the library. It says what
+there is, and then times one call of each function whose name it reads.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -19,7 +19,7 @@ if THREADS == 1:
 
 import numpy as np  # noqa: E402
 
-STEPS, BATCH, UNITS = 100, 32, 128
+STEPS, BATCH, UNITS = map(int, os.environ.get("BENCHMARK_SIZE", "100 32 128").split())
 rng = np.random.default_rng(0)
 x = rng.normal(size=(STEPS, BATCH, UNITS)).astype(DTYPE)
 W = (rng.normal(size=(UNITS, 4 * UNITS)) / UNITS**0.5).astype(DTYPE)
@@ -35,13 +35,6 @@ TERMS = [
     )
     for n in (4 * UNITS, 4 * UNITS, UNITS)
 ]
-
-
-def products() -> None:
-    x @ W
-    h = x[0]
-    for _ in range(STEPS):
-        h @ U
 
 
 def run(x: Any, W: Any, U: Any, terms: Any, loop: Callable[..., Any]) -> Any:
@@ -133,15 +126,11 @@ def main() -> None:
     for function in functions.values():
         for _ in range(5):
             np.testing.assert_allclose(np.asarray(function()), expected, atol=1e-4)
-    times: dict[str, list[float]] = {name: [] for name in [*functions, "products"]}
-    for _ in range(31):
-        for name, function in {**functions, "products": products}.items():
-            begin = time.perf_counter()
-            function()
-            times[name].append(1000 * (time.perf_counter() - begin))
-    ms = {name: statistics.median(values) for name, values in times.items()}
-    figures = {f"{name} / products": ms[name] / ms["products"] for name in functions}
-    print(json.dumps(figures | {f"{name} ({LIBRARY}, ms)": t for name, t in ms.items()}))
+    print(json.dumps(list(functions)), flush=True)
+    for line in sys.stdin:
+        begin = time.perf_counter()
+        functions[line.strip()]()
+        print(1000 * (time.perf_counter() - begin), flush=True)
 
 
 main()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import models
-from bnrewrite import InferenceGraph, Population, export_statistics, fast_compilation
+from bnrewrite import InferenceGraph, export_statistics, fast_compilation
 from bnrewrite.estimation.estimator import Estimator
 from models import at, engine
 from timing import Figures, medians, ratios
@@ -20,7 +20,6 @@ PAIRS = {
     "inference / textbook forward": ("inference", "textbook forward"),
     "estimator / forward": ("estimator", "forward"),
     "estimator / fast forward": ("estimator", "fast forward"),
-    "NumPy loop / products": ("NumPy loop", "products"),
 }
 
 
@@ -31,7 +30,7 @@ def measure(dtype: str) -> Figures:
     p = models.share(values)
     h = models.bn_lstm(x, p)
     graph = InferenceGraph([x], h)
-    statistics = in_order(graph.estimate([[batch]]), dtype)
+    statistics = models.in_order(graph.estimate([[batch]]), dtype)
     shared = [engine.shared(s) for s in statistics]
     inference, plain_inference = graph.compile().function, graph.compile(fast=False).function
     forward = engine.function([x], h)
@@ -54,12 +53,5 @@ def measure(dtype: str) -> Figures:
         "not normalized": lambda: plain(batch),
         "estimator": lambda: estimator(batch),
         "products": lambda: models.products(batch, values["W"], values["U"]),
-        "NumPy loop": lambda: models.numpy_loop(batch, values, statistics),
     }
     return ratios(medians(functions), PAIRS)
-
-
-def in_order(population: Population, dtype: str) -> list[models.Array]:
-    """Mean and variance of the recurrent, input and cell terms."""
-    names = [f"{term}.{m}" for term in ("recurrent", "input", "cell") for m in ("mean", "variance")]
-    return [np.asarray(population[f"lstm/{name}"], dtype) for name in names]

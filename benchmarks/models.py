@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +14,9 @@ import numpy as np
 sys.path.append(str(Path(__file__).parent.parent / "examples"))  # where `backend` is
 
 from backend import Variable, at, engine, scan
-from bnrewrite import batch_normalize, mark_statistic
+from bnrewrite import Population, batch_normalize, mark_statistic
 
-STEPS, BATCH, UNITS = 100, 32, 128
+STEPS, BATCH, UNITS = map(int, os.environ.get("BENCHMARK_SIZE", "100 32 128").split())
 EPSILON = 1e-5
 
 Array = np.ndarray[Any, Any]
@@ -45,8 +46,10 @@ def share(values: dict[str, Array]) -> Parameters:
     return {name: engine.shared(v, name=name) for name, v in values.items()}
 
 
-def draw_batch(dtype: str, steps: int = STEPS, units: int = UNITS, seed: int = 1) -> Array:
-    return np.random.default_rng(seed).normal(size=(steps, BATCH, units)).astype(dtype)
+def draw_batch(
+    dtype: str, steps: int = STEPS, units: int = UNITS, seed: int = 1, batch: int = BATCH
+) -> Array:
+    return np.random.default_rng(seed).normal(size=(steps, batch, units)).astype(dtype)
 
 
 def unmarked(*arguments: Any, **options: Any) -> Variable:
@@ -203,3 +206,9 @@ def numpy_loop(x: Array, p: dict[str, Array], statistics: list[Array]) -> Array:
         c = f * c + i * np.tanh(gates[:, 3 * UNITS :])
         h = states[t] = o * np.tanh(c * scale_c[t] + shift_c[t])
     return states
+
+
+def in_order(population: Population, dtype: str) -> list[Array]:
+    """Mean and variance of the recurrent, input and cell terms."""
+    names = [f"{term}.{m}" for term in ("recurrent", "input", "cell") for m in ("mean", "variance")]
+    return [np.asarray(population[f"lstm/{name}"], dtype) for name in names]
