@@ -13,6 +13,7 @@ from models import at
 from timing import Figures, medians, ratios
 
 N_BATCHES = 100
+N_OF_ONE = 10_000
 
 
 def make_estimator(dtype: str) -> Estimator:
@@ -43,7 +44,13 @@ def measure(dtype: str) -> Figures:
         "estimate, moments / calls": ("moments", "calls"),
         "estimate, edge, 81 to 100 steps / calls": ("edge, ragged", "calls, ragged"),
     }
-    return ratios(medians(functions, 15), pairs)
+    one = [[models.draw_batch(dtype, batch=1)]] * N_OF_ONE
+    of_one = {
+        "calls, of one": lambda: calls(one),
+        "edge, of one": lambda: estimator.estimate(one, pooling="edge", min_count=0),
+    }
+    pair = {"estimate, 10,000 batches of one example / calls": ("edge, of one", "calls, of one")}
+    return ratios(medians(functions, 15), pairs) | ratios(medians(of_one, 3), pair)
 
 
 def draw_batches(dtype: str, n: int) -> Iterator[list[models.Array]]:

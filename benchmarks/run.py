@@ -46,9 +46,12 @@ class Run(NamedTuple):
     dtype: str = "float32"
     threads: int = 1
     variant: str = MAIN
+    size: str = table.SIZE
 
     def __str__(self) -> str:
-        return f"{self.dtype}, {self.threads} thread{'s' * (self.threads > 1)}, {self.variant}"
+        threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
+        size = [self.size] * (self.size != table.SIZE)
+        return ", ".join([self.dtype, threads, self.variant, *size])
 
 
 REST = [Run(variant=name) for name in FLAGS if name != MAIN]
@@ -61,9 +64,17 @@ GROUPS: dict[str, tuple[str, list[Run]]] = {
     "memory": ("estimating.measure_memory", [Run()]),
     "building": ("building.measure", [Run()]),
     "growth": ("building.measure_growth", [Run()]),
-    "outside": ("outside.measure", [Run(), Run(threads=2), Run("float64")]),
+    "outside": (
+        "outside.measure",
+        [
+            Run(),
+            Run(threads=2),
+            Run("float64"),
+            *(Run(size=size) for size in table.SIZES if size != table.SIZE),
+        ],
+    ),
 }
-QUICK = ("inference", "estimating", "marking", "building")
+QUICK = ("outside", "inference")
 
 
 def environment(run: Run) -> dict[str, str]:
@@ -73,6 +84,7 @@ def environment(run: Run) -> dict[str, str]:
     flags = [given, FLAGS[run.variant], f"floatX={run.dtype}", f"openmp={run.threads > 1}"]
     n = str(run.threads)
     changed = {variable: ",".join(filter(None, flags)), **VARIABLES.get(run.variant, {})}
+    changed["BENCHMARK_SIZE"] = run.size
     return os.environ | changed | {"OMP_NUM_THREADS": n, "OPENBLAS_NUM_THREADS": n}
 
 
@@ -98,7 +110,7 @@ def measure_here(group: str, dtype: str, threads: int, cache: Path) -> None:
 
 
 def quick(options: argparse.Namespace) -> None:
-    """Print the figures that have a limit, each from what is measured in 20 seconds."""
+    """Print the headline, and other figures that have a limit, from 20 seconds each."""
     for group in options.groups or QUICK:
         figures = measure(group, Run(), options)
         for row in table.ROWS:
