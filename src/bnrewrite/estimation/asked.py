@@ -1,4 +1,8 @@
-"""Asked: what a caller wants estimated, and from what, checked before anything is compiled."""
+"""Asked: what a caller wants estimated, and from what, checked before anything is compiled.
+
+An estimate may take hours, so what can be known to be wrong without a batch is refused here.
+Batches are not read: they may be an iterator, which can be read only once.
+"""
 
 from __future__ import annotations
 
