@@ -1,4 +1,10 @@
-"""Arguments: what `batch_normalize` is given, checked before anything is built."""
+"""Arguments: what `batch_normalize` is given, checked before anything is built.
+
+What passes is in one form: a tensor variable, axes counted from the front and in order, a float.
+
+Sharp edge: epsilon must be above 0 once it is rounded to the dtype of the activations, as a small
+one is 0 in float16.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""Compiled: an inference graph, checked, whose outputs can be compiled to a fast function."""
+"""Compiled: an inference graph, checked, whose outputs can be compiled to a fast function.
+
+What is compiled is searched for batch statistics first, with what is given and updated: outputs of
+the training graph, passed by mistake, would give predictions that depend on the batch.
+
+Sharp edge: fast functions are not equal to the bit to those that the engine compiles by itself.
+"""
 
 from __future__ import annotations
 

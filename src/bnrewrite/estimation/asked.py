@@ -1,4 +1,8 @@
-"""Asked: what a caller wants estimated, and from what, checked before anything is compiled."""
+"""Asked: what a caller wants estimated, and from what, checked before anything is compiled.
+
+An estimate may take hours, so what can be known to be wrong without a batch is refused here.
+Batches are not read: they may be an iterator, which can be read only once.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from bnrewrite.graph.engine import Variable
 from bnrewrite.graph.exported import Export, Exported
 from bnrewrite.graph.statistics import Statistic
 from bnrewrite.population.options import checked_min_count, checked_min_coverage
-from bnrewrite.population.tallies import Tallies
+from bnrewrite.population.tallies import check_pooling
 
 
 def checked_exported(exported: Any) -> Exported:
@@ -51,14 +55,13 @@ def check_rule(
 ) -> None:
     """Refuse what is no way to average, or none for these statistics."""
     checked_min_coverage(min_coverage)
-    min_count = checked_min_count(min_count)
+    checked_min_count(min_count)
     if not isinstance(progress, bool | np.bool_):
         raise TypeError(f"progress is True or False, and not {shown(progress)}.")
     if not isinstance(extra, str) or extra not in get_args(Extra):
         raise ValueError(f"extra is one of {get_args(Extra)}, and not {extra!r}.")
-    dtypes = {s.name: str(s.variable.dtype) for s in exported}
     variances = {mean.name: v.name for mean, v in exported.variance_of.items()}
-    Tallies(dtypes, variances, min_count).check(pooling, min_count)
+    check_pooling(pooling, [s.name for s in exported], variances)
 
 
 def check_batches(batches: Any) -> None:

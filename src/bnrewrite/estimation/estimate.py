@@ -1,4 +1,10 @@
-"""Estimate: the pass by itself, from what was exported to a population."""
+"""Estimate: the pass by itself, from what was exported to a population.
+
+Arguments are checked before anything is compiled, but for `resume`, which is checked before the
+first batch is read.
+
+Sharp edge: each call compiles a function anew. An `InferenceGraph` keeps its own.
+"""
 
 from __future__ import annotations
 

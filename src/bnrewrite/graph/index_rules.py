@@ -1,6 +1,10 @@
 """Index rules: which axes are left of a variable when it is indexed, and which come from an index.
 
 Part of the rules of `axis_rules`, which says what a link is.
+
+Sharp edges: where arrays index axes that are not side by side, or stand with anything but slices,
+`gathered` gives no links. An axis whose type says that its length is 1 has none, as it is
+broadcast.
 """
 
 from __future__ import annotations

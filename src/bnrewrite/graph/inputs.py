@@ -1,4 +1,7 @@
-"""Inputs: what a graph may be made of and depend on, checked before any work starts."""
+"""Inputs: what a graph may be made of and depend on, checked before any work starts.
+
+An engine checks inputs only when it compiles a function, and that is after the graph was built.
+"""
 
 from __future__ import annotations
 

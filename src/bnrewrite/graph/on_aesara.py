@@ -1,4 +1,11 @@
-"""Aesara, by the names and in the manner that `engine` tells."""
+"""Aesara, by the names and in the manner that `engine` tells.
+
+Graphs inside of ops can be changed in place here, and clones share them. A clone that is
+changed must be a deep one, and `install_own_hooks` makes it so.
+
+Sharp edge: `install_own_hooks` puts other methods into `Scan` and `OpFromGraph`, for the whole
+process.
+"""
 
 from __future__ import annotations
 

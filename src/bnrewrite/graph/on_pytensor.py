@@ -1,4 +1,12 @@
-"""PyTensor, by the names and in the manner that `engine` tells."""
+"""PyTensor, by the names and in the manner that `engine` tells.
+
+Graphs inside of ops are frozen here. A node is thawed once, and its inner graph is remembered as
+long as the node lives: each thawing makes new variables, and a statistic is known by its path and
+its variable.
+
+Sharp edge: `_vectorize_node` and `_compile_mode` are private names, and a new version of PyTensor
+may change them.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,10 @@
 """Refusals: what can't be in a graph that is surveyed, said before anything is built.
 
-Each names the path of loops to it, the cause and the way out.
+Each names the path of loops to it, the cause and the way out. What is refused would otherwise keep
+statistics of the batch, or estimate something else, without a word.
+
+Sharp edge: ops with another op inside (`core_op`) are not opened. They may be in a graph as long as
+there are no marks in them, and nothing else that is refused.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Options: what a caller may ask of a population, checked before anything is computed."""
+"""Options: what a caller may ask of a population, checked before anything is computed.
+
+`True` and `False` are refused where a whole number is asked for, though Python takes them for 1 and
+0. Numbers of NumPy become those of Python.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,10 @@
 """Pooled: sums read under a pooling, as values by name, and how sure they are.
 
-What is read does not change, though the sums it is read from may be merged with others later.
+Values are computed at once, so sums that can't be read under a pooling are refused when this is
+made. All else is computed when it is first asked for. Nothing here changes the sums, and values
+can't be written to.
+
+Sharp edge: `count` and `fewest` have no entry for a statistic whose elements are not known.
 """
 
 from __future__ import annotations

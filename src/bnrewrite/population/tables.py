@@ -1,4 +1,8 @@
-"""Tables: figures laid out as text."""
+"""Tables: figures laid out as text.
+
+What is not known is printed as "unknown", and never as a number. An average of standard errors is
+over those that are known.
+"""
 
 from __future__ import annotations
 

@@ -35,6 +35,19 @@ POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 _Sums = TypeVar("_Sums", Tally, Elements)
 
 
+def check_pooling(pooling: str, names: Iterable[str], variances: Mapping[str, str]) -> None:
+    """Refuse a pooling that is none, or that no sums of statistics of these names allow."""
+    if not isinstance(pooling, str) or pooling not in POOLINGS:
+        raise ValueError(f"pooling is one of {POOLINGS}, and not {shown(pooling)}.")
+    alone = set(names) - set(variances) - set(variances.values())
+    if pooling == "moments" and alone:
+        raise ValueError(
+            f'pooling="moments" needs means and variances that belong together, and does not '
+            f"know what {sorted(alone)} are. Mark them with `mark_moments(mean, variance, "
+            'count)`, or choose pooling="reached".'
+        )
+
+
 class Tallies:
     """The sums over batches of all statistics.
 
@@ -78,15 +91,7 @@ class Tallies:
 
     def check(self, pooling: str, min_count: MinCount) -> None:
         """Refuse a pooling that is none, or that can't be read."""
-        if not isinstance(pooling, str) or pooling not in POOLINGS:
-            raise ValueError(f"pooling is one of {POOLINGS}, and not {shown(pooling)}.")
-        alone = set(self.dtypes) - set(self.variances) - set(self.variances.values())
-        if pooling == "moments" and alone:
-            raise ValueError(
-                f'pooling="moments" needs means and variances that belong together, and does not '
-                f"know what {sorted(alone)} are. Mark them with `mark_moments(mean, variance, "
-                'count)`, or choose pooling="reached".'
-            )
+        check_pooling(pooling, self.dtypes, self.variances)
         if pooling not in self.readable:
             raise ValueError(
                 f"pooling={pooling!r} can't be read from these sums. They have a count that is "

@@ -1,4 +1,8 @@
-"""Verification: what `verify` saw of each output, and what it did not see, and why."""
+"""Verification: what `verify` saw of each output, and what it did not see, and why.
+
+There is no entry for a check that failed, as `verify` raises then. A check that could not be made
+always has a reason, so a verification that left something out is never true.
+"""
 
 from __future__ import annotations
 
