@@ -13,7 +13,7 @@ MODULES = {
 }
 # From the ground up: a module may import from its own floor, and from those below.
 FLOORS = [
-    {"cautions"},
+    {"cautions", "tables"},
     {"graph", "population"},
     {"estimation"},
     {"report"},

@@ -24,7 +24,7 @@ from bnrewrite.estimation.turns import Turns, in_turn
 from bnrewrite.graph.choice import Only, choose
 from bnrewrite.graph.engine import Variable
 from bnrewrite.graph.exported import Exported
-from bnrewrite.graph.statistics import Statistic
+from bnrewrite.graph.statistics import Statistic, Statistics
 from bnrewrite.population.counts import MinCount
 from bnrewrite.population.population import Population
 from bnrewrite.population.tallies import Pooling
@@ -45,7 +45,7 @@ class Estimates:
     def __init__(self, inputs: Sequence[Variable], exported: Exported, mode: Any) -> None:
         self._inputs, self._exported, self._mode = list(inputs), exported, mode
         self._stored = StoredPopulation(exported)
-        self.statistics: tuple[Statistic, ...] = tuple(exported)
+        self.statistics: tuple[Statistic, ...] = Statistics(exported)
         self._turns = Turns()
 
     @property

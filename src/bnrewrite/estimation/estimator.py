@@ -15,10 +15,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from bnrewrite.estimation.batches import Batch, BatchError, Extra, empty_inputs, in_order
 from bnrewrite.estimation.noise import is_random_stream, seed_of, spawned
+from bnrewrite.estimation.progress import watched
 from bnrewrite.estimation.readings import read
 from bnrewrite.estimation.signs import clip_variances
 from bnrewrite.estimation.sources import sources
@@ -110,9 +110,8 @@ class Estimator:
         that were done before.
         """
         seeds = [(copy, seed_of(v.get_value(), number, skip)) for v, copy in self._streams]
-        bar = tqdm(batches, desc="population statistics", unit="batch", disable=not progress)
         try:
-            for batch in bar:
+            for batch in watched(batches, shown=progress):
                 for copy, seed in seeds:
                     copy.set_value(spawned(seed), borrow=True)
                 tallies.add(self._read(batch, tallies, pooling, extra))

@@ -1,33 +1,22 @@
-"""Tables: figures laid out as text."""
+"""Tables: what is known of a population, as rows of text."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-def align(rows: Sequence[Sequence[str]]) -> str:
-    """Lay out rows in columns: the first to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *others in rows:
-        cells = [first.ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
-
-
-def summary_table(
+def summary_rows(
     values: Mapping[str, NDArray[Any]],
     n_batches: int,
     coverage: Mapping[str, NDArray[Any]],
     count: Mapping[str, NDArray[Any]],
     fewest: Mapping[str, NDArray[Any]],
     error: Mapping[str, NDArray[Any]],
-) -> str:
+) -> list[list[str]]:
     """For each statistic its shape, how much its last step rests on, and its weakest."""
     header = ["name", "shape", "depth", "batches", "at last step", "elements there"]
     rows = [[*header, "fewest in a batch", "mean", "standard error"]]
@@ -37,7 +26,7 @@ def summary_table(
         rows.append(
             [
                 name,
-                " x ".join(map(str, value.shape)) or "scalar",
+                shape_text(value.shape),
                 str(coverage[name].ndim),
                 str(n_batches),
                 str(coverage[name][last]),
@@ -47,7 +36,12 @@ def summary_table(
                 f"{known.mean():.2g}" if known.size else "unknown",
             ]
         )
-    return align(rows)
+    return rows
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """A shape as it is written in tables."""
+    return " x ".join(map(str, shape)) or "scalar"
 
 
 def _number(value: float) -> str:
