@@ -182,7 +182,7 @@ ESTIMATES: list[Row] = [
     (estimate(3), TypeError, "batches is an iterable of batches.* got 3 of type int"),
     (estimate("a.npz"), TypeError, "batches is an iterable of batches.* got 'a.npz' of type str"),
     (estimate(BATCH), TypeError, r"batches is an iterable of batches, got a dict.* \[batch\]"),
-    (estimate(lambda: [BATCH]), TypeError, "batches is .* of type function. Call it"),
+    (estimate(lambda path: [BATCH]), TypeError, "batches is a function .*without arguments, got"),
     (
         lambda: estimate_population([x], exported, BATCH),
         TypeError,

@@ -6,11 +6,11 @@ the survey of the training graph and the outputs, on top of the estimates and ch
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from bnrewrite.compiled import Compiled
-from bnrewrite.estimation.batches import Batch, Extra, names
+from bnrewrite.estimation.batches import Batches, Extra, names
 from bnrewrite.graph.choice import Only, choose, restrict
 from bnrewrite.graph.engine import Variable
 from bnrewrite.graph.export import export
@@ -28,7 +28,7 @@ from bnrewrite.report.decided import all_decided_by
 def get_inference_graph(
     inputs: Sequence[Variable],
     batch_outputs: Variable | Sequence[Variable],
-    estimation_batches: Iterable[Batch],
+    estimation_batches: Batches,
     *,
     pooling: Pooling = "edge",
     min_coverage: int = 0,

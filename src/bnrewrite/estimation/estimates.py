@@ -15,7 +15,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from bnrewrite.estimation.asked import check_batches, check_rule, checked_shards
-from bnrewrite.estimation.batches import Batch, Extra
+from bnrewrite.estimation.batches import Batches, Extra
 from bnrewrite.estimation.estimator import Estimator
 from bnrewrite.estimation.shards import Shard, estimate_shards
 from bnrewrite.estimation.stopped import keeping
@@ -59,7 +59,7 @@ class Estimates:
     @in_turn
     def estimate(
         self,
-        batches: Iterable[Batch],
+        batches: Batches,
         *,
         pooling: Pooling = "edge",
         min_coverage: int = 0,
@@ -74,6 +74,7 @@ class Estimates:
         the time of a call. If anything goes wrong, the population of the graph stays as it was, and
         the error has that of the batches that were done.
 
+        Batches that can be read again, as those of a list or a function, serve every estimate.
         Parameters, and what is raised, are those of `estimate_population`.
         """
         check_batches(batches)
