@@ -12,14 +12,14 @@ from bnrewrite.cautions import shown
 from bnrewrite.population import files
 from bnrewrite.population.counts import MinCount
 from bnrewrite.population.few import caution_few
+from bnrewrite.population.frames import FramedValues
 from bnrewrite.population.options import checked_path
-from bnrewrite.population.pooled import PooledValues
 from bnrewrite.population.tables import summary_rows
 from bnrewrite.population.tallies import Pooling
 from bnrewrite.tables import align, html_lines, html_table
 
 
-class Population(PooledValues):
+class Population(FramedValues):
     """The population statistic for each name, with all that is known of how sure it is.
 
     A value has axes (T_1, ..., T_depth, *axes of the statistic), where T_i is the greatest number
