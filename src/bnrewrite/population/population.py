@@ -59,6 +59,8 @@ class Population(FramedValues):
         if that is less. Cooijmans et al. have no such rule; that is ``min_count=0``.
     origin : Origin
         What ties it to its graph: fingerprints of the statistics, and by what they were made.
+    variances : dict of str to str
+        From the name of a mean to that of the variance of the same elements.
     coverage : dict of str to ndarray of int
         How many batches reached each step, with axes (T_1, ..., T_depth).
     count : dict of str to ndarray of int
