@@ -19,6 +19,7 @@ FLOORS = [
     {"estimation"},
     {"report"},
     {"arguments", "normalization", "inference", "compiled", "predictor"},
+    {"__main__"},
 ]
 INDEPENDENT = {"graph", "population"}
 
@@ -56,6 +57,7 @@ BELOW = {
 def test_modules_import_each_other_without_a_circle() -> None:
     order = list(TopologicalSorter(BELOW).static_order())
     assert set(order) == set(MODULES)
+    order.remove("__main__")  # which nothing imports either
     assert order[-1] == "__init__"
 
 

@@ -30,9 +30,9 @@ def summary_rows(
                 str(coverage[name].ndim),
                 str(n_batches),
                 str(coverage[name][last]),
-                str(count[name][last].min()) if name in count else "unknown",
-                _number(fewest[name].min()) if name in fewest else "unknown",
-                f"{value.mean(dtype=np.float64):.4g}",
+                _least(count[name][last]) if name in count else "unknown",
+                _least(fewest[name]) if name in fewest else "unknown",
+                f"{value.mean(dtype=np.float64):.4g}" if value.size else "unknown",
                 f"{known.mean():.2g}" if known.size else "unknown",
             ]
         )
@@ -44,5 +44,7 @@ def shape_text(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape)) or "scalar"
 
 
-def _number(value: float) -> str:
-    return f"{value:.0f}" if np.isfinite(value) else "unknown"
+def _least(values: NDArray[Any]) -> str:
+    """The least of some numbers of elements, if it is known and there are any."""
+    least = values.min() if values.size else np.nan
+    return f"{least:.0f}" if np.isfinite(least) else "unknown"

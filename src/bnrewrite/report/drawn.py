@@ -115,9 +115,14 @@ def source_of(population: Population) -> str:
 
 
 def amount_of(drawn: Drawn) -> str:
-    """From how much a statistic without steps comes."""
-    known = "" if drawn.elements is None else f", {drawn.elements:.0f} elements"
-    return f"coverage {drawn.coverage:.0f}{known}"
+    """From how much a statistic comes: one number, or the range over its steps."""
+    known = "" if drawn.elements is None else f", {_range(drawn.elements)} elements"
+    return f"coverage {_range(drawn.coverage)}{known}"
+
+
+def _range(values: Array) -> str:
+    low, high = values.min(), values.max()
+    return f"{low:.0f}" if low == high else f"{low:.0f} to {high:.0f}"
 
 
 def file_names(names: Iterable[str]) -> list[str]:

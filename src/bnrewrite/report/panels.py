@@ -37,6 +37,7 @@ def draw_panel(ax: Axes, drawn: Drawn) -> None:
         ax.set_xlabel(f"step (above: coverage, {_of_batches(drawn)})")
     else:
         draw_steps(ax, drawn.values.mean(axis=-1))
+        ax.set_xlabel(f"inner step\n({amount_of(drawn)})")
 
 
 def draw_alone(ax: Axes, drawn: Drawn) -> None:
@@ -50,6 +51,7 @@ def draw_alone(ax: Axes, drawn: Drawn) -> None:
     else:
         label = "value" + ", mean over units" * (drawn.values.shape[-1] > 1)
         draw_steps(ax, drawn.values.mean(axis=-1), label=label)
+        ax.set_xlabel(f"inner step\n({amount_of(drawn)})")
     ax.set_title(shorten(drawn.name, 60), fontsize="medium", parse_math=False, usetex=False)
 
 
