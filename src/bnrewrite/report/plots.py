@@ -79,8 +79,8 @@ def plot_population(
     name : str, optional
         Draw this statistic only. Then no overview is written.
     ax : matplotlib Axes, optional
-        Draw into it instead: the values of one statistic, with what fits beside them. It can be
-        left to `name`, if there is more than one, which.
+        Draw one statistic into it: values with their spread, and coverage and elements in a strip
+        above. Of several, `name` says which. A heat map of nested loops has a colour bar beside it.
 
     Returns
     -------
