@@ -132,7 +132,7 @@ def plot(population: Population) -> None:
     for column, (label, colour) in zip(axes.T, COLOURS.items(), strict=True):
         for ax, moment in zip(column, ("mean", "variance"), strict=False):
             values = population[f"lstm/{label}.{moment}"]
-            steps = np.arange(1, len(values) + 1)
+            steps = np.arange(len(values))
             low, middle, high = np.quantile(values, [0.1, 0.5, 0.9], axis=1)
             ax.fill_between(steps, low, high, color=colour, alpha=0.25, label="10 to 90 %")
             ax.plot(steps, middle, color=colour, label="median of units")
@@ -140,7 +140,7 @@ def plot(population: Population) -> None:
         column[0].set_title(f"{label} term")
         column[0].legend(fontsize="small")
         column[2].bar(steps, population.coverage[f"lstm/{label}.mean"], color=colour)
-        column[2].set(xlabel="time step", ylabel=f"of {population.n_batches} batches")
+        column[2].set(xlabel="step", ylabel=f"of {population.n_batches} batches")
     fig.suptitle("Population statistics of the BN-LSTM, and the batches that count at each step")
     fig.savefig(PICTURE, dpi=120)
 

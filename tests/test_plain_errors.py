@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import engine
 from bnrewrite import (
@@ -79,6 +80,10 @@ def assign(**values: Any) -> Any:
 
 def masked() -> Any:
     return np.ma.masked_less(VALUES, 0)
+
+
+def axes() -> Any:
+    return Figure().subplots()
 
 
 Row = tuple[Callable[[], Any], type[Exception], str]
@@ -182,7 +187,7 @@ ESTIMATES: list[Row] = [
     (estimate(3), TypeError, "batches is an iterable of batches.* got 3 of type int"),
     (estimate("a.npz"), TypeError, "batches is an iterable of batches.* got 'a.npz' of type str"),
     (estimate(BATCH), TypeError, r"batches is an iterable of batches, got a dict.* \[batch\]"),
-    (estimate(lambda: [BATCH]), TypeError, "batches is .* of type function. Call it"),
+    (estimate(lambda path: [BATCH]), TypeError, "batches is a function .*without arguments, got"),
     (
         lambda: estimate_population([x], exported, BATCH),
         TypeError,
@@ -303,6 +308,15 @@ POPULATIONS: list[Row] = [
         "population must be a Population, got {",
     ),
     (lambda: plot_population(POPULATION, 3), TypeError, "path must be text or a path, got 3 of"),
+    (lambda: plot_population(POPULATION, name=3), TypeError, "name must be that of a stat.* got 3"),
+    (lambda: plot_population(POPULATION, name="b"), ValueError, "name='b' is none of the stat.*bn"),
+    (lambda: plot_population(POPULATION, ax=3), TypeError, "ax must be Axes of Matplotlib, got 3"),
+    (lambda: plot_population(POPULATION, ax=axes()), ValueError, "ax takes one statistic: say by"),
+    (
+        lambda: plot_population(POPULATION, "here", name="bn.mean", ax=axes()),
+        ValueError,
+        "ax belongs to a figure of yours",
+    ),
 ]
 
 BATCHES_OF_ONE: list[Row] = [

@@ -6,16 +6,17 @@ the survey of the training graph and the outputs, on top of the estimates and ch
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from bnrewrite.compiled import Compiled
-from bnrewrite.estimation.batches import Batch, Extra
+from bnrewrite.estimation.batches import Batches, Extra, names
 from bnrewrite.graph.choice import Only, choose, restrict
 from bnrewrite.graph.engine import Variable
 from bnrewrite.graph.export import export
 from bnrewrite.graph.inputs import check_inputs, check_mode, checked_outputs
 from bnrewrite.graph.replace import replace
+from bnrewrite.graph.statistics import Statistics
 from bnrewrite.graph.survey import survey
 from bnrewrite.graph.unmarked import warn_of_unmarked
 from bnrewrite.population.counts import MinCount
@@ -27,7 +28,7 @@ from bnrewrite.report.decided import all_decided_by
 def get_inference_graph(
     inputs: Sequence[Variable],
     batch_outputs: Variable | Sequence[Variable],
-    estimation_batches: Iterable[Batch],
+    estimation_batches: Batches,
     *,
     pooling: Pooling = "edge",
     min_coverage: int = 0,
@@ -157,7 +158,7 @@ class InferenceGraph(Compiled):
         self._scope = survey(self._batch_outputs)
         marked = list(self._scope.all_statistics())
         chosen = choose(marked, only)
-        self.batch_statistics = tuple(s for s in marked if s not in chosen)
+        self.batch_statistics = Statistics(s for s in marked if s not in chosen)
         restrict(self._scope, chosen)
         super().__init__(inputs, export(self._scope), mode)
         n, decided = len(self._batch_outputs), all_decided_by(self._batch_outputs)
@@ -167,3 +168,18 @@ class InferenceGraph(Compiled):
         self._deciding = [(name, batch, inference) for (name, batch), inference in pairs]
         self.outputs = replaced[0] if is_single else replaced[:n]
         warn_of_unmarked(self._batch_outputs)
+
+    def __repr__(self) -> str:
+        n_outputs, n, left = len(self._batch_outputs), len(self.statistics), self.batch_statistics
+        parts = [f"{n_outputs} output{'s' * (n_outputs != 1)}", f"{n} statistic{'s' * (n != 1)}"]
+        parts += [f"{len(left)} left to the batch"] * bool(left)
+        inputs, rest = ", ".join(names(self._inputs)), ", ".join([*parts, self._state()])
+        return f"InferenceGraph({inputs} -> {rest})"
+
+    def _state(self) -> str:
+        """Whether there is a population, and what it is the average of."""
+        population = self.population
+        if population is None:
+            return "values assigned" if self._stored.is_known() else "not estimated yet"
+        n = population.n_batches
+        return f"estimated from {n} batch{'es' * (n != 1)}, pooling={population.pooling!r}"

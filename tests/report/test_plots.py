@@ -371,6 +371,131 @@ def test_ticks_of_steps_are_whole_numbers(length: int) -> None:
     assert all(tick % 1 == 0 for tick in shown)
 
 
+# ---- variances
+
+
+def of_variances(spread: float, steps: tuple[int, ...], units: tuple[int, ...]) -> Population:
+    """Two batches of means and variances, whose values are 1 and further apart than that."""
+    tallies = Tallies(dict.fromkeys(["mean", "var"], "float64"), {"mean": "var"})
+    for sign in (-1, 1):
+        value = np.full((*steps, *units), 1 + sign * spread / np.sqrt(2))
+        tallies.add(dict.fromkeys(["mean", "var"], Reading(value, np.ones(steps, bool), None)))
+    return Population(tallies, "reached")
+
+
+@pytest.mark.parametrize(("units", "n"), [((3,), 0), ((), 0), ((20,), 1)])
+def test_band_of_a_variance_ends_at_zero_and_that_of_a_mean_does_not(
+    units: tuple[int, ...], n: int
+) -> None:
+    for spread, lowest in ((3.0, 0.0), (0.5, 0.5)):
+        population = of_variances(spread, (4,), units)
+        assert_allclose(population.spread["var"], spread)
+        for name, low in (("mean", 1 - spread), ("var", lowest)):
+            _, found, high = band(figure_of(population, name).axes[0], n)
+            assert_allclose(found, low)
+            assert_allclose(high, 1 + spread)
+
+
+@pytest.mark.parametrize("steps", [(), (1,)])
+def test_error_bar_of_a_variance_ends_at_zero(steps: tuple[int, ...]) -> None:
+    population = of_variances(3.0, steps, ())
+    for name, low in (("mean", -2), ("var", 0)):
+        ((_, _, (bar,)),) = figure_of(population, name).axes[0].containers
+        ends = bar.get_segments()[0][:, len(steps)]
+        assert_allclose(ends, [low, 4])
+
+
+def test_units_of_a_single_step_stand_beside_each_other() -> None:
+    population = random([(1,)] * 3, (3,))
+    above, _ = figure_of(population).axes
+    places, spread = [], population.spread["h"]
+    for unit, (point, _, (bar,)) in enumerate(above.containers):
+        places.append(float(point.get_xdata()[0]))
+        assert point.get_ydata().tolist() == [population["h"][0, unit]]
+        ends = population["h"][0, unit] + spread[0, unit] * np.array([-1, 1])
+        assert_allclose(bar.get_segments()[0][:, 1], ends)
+    assert places == sorted(set(places))
+    assert -0.5 < min(places) < max(places) < 0.5
+    assert legend(above) == ["unit 0", "unit 1", "unit 2"]
+
+
+# ---- one statistic, axes of the caller's
+
+
+def strip(ax: Axes) -> tuple[Array, Array]:
+    """The coverage and the edges of steps, in the strip above a panel."""
+    (above,) = ax.child_axes
+    assert above.get_xlim() == ax.get_xlim()
+    assert above.get_ylim()[0] == 0
+    values, edges, _ = above.patches[0].get_data()  # type: ignore[attr-defined]
+    return values, edges
+
+
+@pytest.mark.parametrize("units", [(), (3,), (30,)])
+def test_statistic_is_drawn_into_axes_of_the_caller(units: tuple[int, ...]) -> None:
+    population = random([(5,), (7,), (4,)], units, ["h", "other"])
+    figure = Figure()
+    left, right = figure.subplots(1, 2)
+    assert plot_population(population, name="h", ax=left) is left
+    assert figure.axes == [left, right]
+    assert (len(right.lines), len(right.collections), right.get_title()) == (0, 0, "")
+    assert left.get_title() == "h"
+    value = population["h"].reshape(7, -1)
+    expected = [np.median(value, axis=1)] if units == (30,) else list(value.T)
+    assert_allclose([line.get_ydata() for line in left.lines], expected)
+    assert_allclose(left.lines[0].get_xdata(), np.arange(7))
+    covered, edges = strip(left)
+    assert covered.tolist() == [3, 3, 3, 3, 2, 1, 1]
+    assert_allclose(edges, np.arange(8) - 0.5)
+    assert left.get_xlabel() == "step\nabove: coverage (grey, of 3 batches)"
+    figure.draw_without_rendering()
+
+
+def test_elements_are_in_the_strip_of_axes_of_the_caller() -> None:
+    population = counted([[9, 5, 2], [9, 4, 3, 1]], "reached")
+    ax = Figure().subplots()
+    plot_population(population, name="mean", ax=ax)
+    (above,) = ax.child_axes
+    elements = above.patches[1].get_data()[0]
+    assert_allclose(elements / elements.max() * 18, [18, 9, 5, 1])
+    assert elements.max() == 2  # as high as two batches
+    assert ax.get_xlabel().endswith("and elements (orange, up to 18)")
+
+
+def test_statistics_of_any_depth_are_drawn_into_axes_of_the_caller() -> None:
+    for steps, units in (((), ()), ((), (20,)), ((2, 4), (3,)), ((2, 3, 4), ()), ((1,), (3,))):
+        population, figure = random([steps] * 2, units), Figure(layout="constrained")
+        ax = plot_population(population, ax=figure.subplots())
+        figure.draw_without_rendering()
+        if len(steps) > 1:
+            value = population["h"].reshape(*steps, -1).mean(axis=-1)
+            assert_allclose(image(ax), value.reshape(-1, steps[-1]))
+        elif not steps:
+            assert ax.get_xlabel().endswith("\n(coverage 2)")
+
+
+def test_one_statistic_by_name_has_the_figure_that_it_has_among_all(tmp_path: Path) -> None:
+    names = ["a/b", "a.b", "overview"]
+    population = random([(4,)] * 2, (3,), names)
+    plot_population(population, tmp_path / "all")
+    for name in names:
+        figures = plot_population(population, tmp_path / "one", name=name)
+        assert list(figures.by_name) == [name]
+        assert [ax.get_title() for ax in figures.overview.axes] == [name]
+    files = {path.name: path.read_bytes() for path in (tmp_path / "all").iterdir()}
+    del files["overview.png"]
+    assert {path.name: path.read_bytes() for path in (tmp_path / "one").iterdir()} == files
+
+
+def test_overview_has_coverage_above_values_and_beside_those_outside_of_loops() -> None:
+    figure = plot_population(random([(5,), (7,), (4,)], (3,))).overview
+    covered, _ = strip(figure.axes[0])
+    assert covered.tolist() == [3, 3, 3, 3, 2, 1, 1]
+    assert figure.axes[0].get_xlabel() == "step (above: coverage, of 3 batches)"
+    (ax,) = plot_population(counted([9, 5, 4], "edge"), name="var").overview.axes
+    assert ax.get_xlabel() == "value (coverage 3, 18 elements)"
+
+
 # ---- numbers of elements
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from inspect import signature
 from typing import Any, get_args
 
 import numpy as np
 
 from bnrewrite.cautions import shown
-from bnrewrite.estimation.batches import Extra
+from bnrewrite.estimation.batches import Batch, BatchError, Batches, Extra
 from bnrewrite.graph.engine import Variable
 from bnrewrite.graph.exported import Export, Exported
 from bnrewrite.graph.statistics import Statistic
@@ -71,12 +72,49 @@ def check_batches(batches: Any) -> None:
             "batches is an iterable of batches, got a dict, which looks like one batch. Put it "
             "into a list: [batch]."
         )
-    if isinstance(batches, str | bytes) or not isinstance(batches, Iterable):
-        hint = " Call it, and pass what it returns." if callable(batches) else ""
+    if isinstance(batches, Iterable) and not isinstance(batches, str | bytes):
+        return
+    if not callable(batches):
         raise TypeError(
-            "batches is an iterable of batches, such as a list of dicts, got "
-            f"{shown(batches)}.{hint}"
+            "batches is an iterable of batches, such as a list of dicts, or a function that "
+            f"returns one, got {shown(batches)}."
         )
+    if not _needs_nothing(batches):
+        raise TypeError(
+            "batches is a function that returns batches, and has to be called without arguments, "
+            f"got {shown(batches)}. `functools.partial(function, *arguments)` is such a function."
+        )
+
+
+def _needs_nothing(function: Any) -> bool:
+    """Whether a function can be called without arguments, as far as it says."""
+    try:
+        signature(function).bind()
+    except TypeError:
+        return False
+    except ValueError:  # written in C, it does not say
+        return True
+    return True
+
+
+def opened(batches: Batches) -> Iterable[Batch]:
+    """The batches, which a function returns anew each time.
+
+    Raises
+    ------
+    BatchError
+        If a function returns something else.
+    """
+    if isinstance(batches, Iterable):
+        return batches
+    returned: Any = batches()
+    if isinstance(returned, Mapping | str | bytes) or not isinstance(returned, Iterable):
+        raise BatchError(
+            f"the function that was given as batches returned {shown(returned)}, and no iterable "
+            "of batches."
+        )
+    found: Iterable[Batch] = returned
+    return found
 
 
 def checked_shards(shards: Any, executor: Any) -> Sequence[Any]:

@@ -2,14 +2,14 @@
 
 A dict by name of the inputs, a dict by input, or a sequence in the order of the inputs. Whatever
 does not fit is named, all of it in one message, before anything is computed. Nothing is converted
-here: what the values have to be is the engine's to say. But masked arrays are refused, as the
-engine would read what is behind the mask.
+here: what the values have to be is the engine's to say, and it takes whatever NumPy makes an array
+of. But masked arrays are refused, as the engine would read what is behind the mask.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +17,8 @@ import numpy as np
 from bnrewrite.graph.engine import Variable
 
 Batch = Mapping[str, Any] | Mapping[Variable, Any] | Sequence[Any]
+# A function is called at each estimate, so that what it returns may be read once.
+Batches = Iterable[Batch] | Callable[[], Iterable[Batch]]
 Extra = Literal["raise", "ignore"]
 
 

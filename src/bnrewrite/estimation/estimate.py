@@ -8,11 +8,11 @@ Sharp edge: each call compiles a function anew. An `InferenceGraph` keeps its ow
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bnrewrite.estimation.asked import check_batches, check_rule, checked_exported
-from bnrewrite.estimation.batches import Batch, Extra
+from bnrewrite.estimation.batches import Batches, Extra
 from bnrewrite.estimation.estimator import Estimator
 from bnrewrite.graph.engine import Variable
 from bnrewrite.graph.inputs import check_inputs, check_mode
@@ -25,7 +25,7 @@ from bnrewrite.population.tallies import Pooling
 def estimate_population(
     inputs: Sequence[Variable],
     exported: Mapping[Statistic, Variable],
-    batches: Iterable[Batch],
+    batches: Batches,
     *,
     pooling: Pooling = "edge",
     min_coverage: int = 0,
@@ -43,9 +43,13 @@ def estimate_population(
         The inputs of the training graph.
     exported : dict of Statistic to Variable
         From `export_statistics`.
-    batches : iterable of batches
-        Read once. A batch is a mapping by name of the inputs, a mapping by input, or a sequence in
-        the order of `inputs`.
+    batches : iterable of batches, or function that returns one
+        Read once. A list, a generator, a ``torch.utils.data.DataLoader`` or anything alike will do.
+        A generator is empty when it has been read: where an estimate is to be repeated, give a
+        function without arguments that returns a new one, such as ``partial(load_batches, path)``.
+        A batch is a mapping by name of the inputs, a mapping by input, or a sequence in the order
+        of `inputs`; its values are arrays, also those that ``np.load(path, mmap_mode="r")`` leaves
+        on disk, or what NumPy makes arrays of, such as tensors of PyTorch on the CPU.
     pooling : {"edge", "reached", "moments"}
         What the population statistics are; see `Population`.
     min_coverage : int

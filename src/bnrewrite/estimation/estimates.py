@@ -15,7 +15,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from bnrewrite.estimation.asked import check_batches, check_rule, checked_shards
-from bnrewrite.estimation.batches import Batch, Extra
+from bnrewrite.estimation.batches import Batches, Extra
 from bnrewrite.estimation.estimator import Estimator
 from bnrewrite.estimation.shards import Shard, estimate_shards
 from bnrewrite.estimation.stopped import keeping
@@ -24,7 +24,7 @@ from bnrewrite.estimation.turns import Turns, in_turn
 from bnrewrite.graph.choice import Only, choose
 from bnrewrite.graph.engine import Variable
 from bnrewrite.graph.exported import Exported
-from bnrewrite.graph.statistics import Statistic
+from bnrewrite.graph.statistics import Statistic, Statistics
 from bnrewrite.population.counts import MinCount
 from bnrewrite.population.population import Population
 from bnrewrite.population.tallies import Pooling
@@ -45,7 +45,7 @@ class Estimates:
     def __init__(self, inputs: Sequence[Variable], exported: Exported, mode: Any) -> None:
         self._inputs, self._exported, self._mode = list(inputs), exported, mode
         self._stored = StoredPopulation(exported)
-        self.statistics: tuple[Statistic, ...] = tuple(exported)
+        self.statistics: tuple[Statistic, ...] = Statistics(exported)
         self._turns = Turns()
 
     @property
@@ -59,7 +59,7 @@ class Estimates:
     @in_turn
     def estimate(
         self,
-        batches: Iterable[Batch],
+        batches: Batches,
         *,
         pooling: Pooling = "edge",
         min_coverage: int = 0,
@@ -74,6 +74,7 @@ class Estimates:
         the time of a call. If anything goes wrong, the population of the graph stays as it was, and
         the error has that of the batches that were done.
 
+        Batches that can be read again, as those of a list or a function, serve every estimate.
         Parameters, and what is raised, are those of `estimate_population`.
         """
         check_batches(batches)

@@ -10,15 +10,23 @@ them, seeded anew for each batch, and differently in each shard.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from bnrewrite.estimation.batches import Batch, BatchError, Extra, empty_inputs, in_order
+from bnrewrite.estimation.asked import opened
+from bnrewrite.estimation.batches import (
+    Batch,
+    BatchError,
+    Batches,
+    Extra,
+    empty_inputs,
+    in_order,
+)
 from bnrewrite.estimation.noise import is_random_stream, seed_of, spawned
+from bnrewrite.estimation.progress import watched
 from bnrewrite.estimation.readings import read
 from bnrewrite.estimation.signs import clip_variances
 from bnrewrite.estimation.sources import sources
@@ -61,7 +69,7 @@ class Estimator:
 
     def estimate(
         self,
-        batches: Iterable[Batch],
+        batches: Batches,
         *,
         pooling: Pooling = "edge",
         min_coverage: int = 0,
@@ -95,7 +103,7 @@ class Estimator:
 
     def add(
         self,
-        batches: Iterable[Batch],
+        batches: Batches,
         tallies: Tallies,
         pooling: Pooling,
         *,
@@ -110,9 +118,8 @@ class Estimator:
         that were done before.
         """
         seeds = [(copy, seed_of(v.get_value(), number, skip)) for v, copy in self._streams]
-        bar = tqdm(batches, desc="population statistics", unit="batch", disable=not progress)
         try:
-            for batch in bar:
+            for batch in watched(opened(batches), shown=progress):
                 for copy, seed in seeds:
                     copy.set_value(spawned(seed), borrow=True)
                 tallies.add(self._read(batch, tallies, pooling, extra))

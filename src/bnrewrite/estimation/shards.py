@@ -13,12 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 
-from tqdm import tqdm
-
 from bnrewrite.estimation.batches import Extra
 from bnrewrite.estimation.crew import Crew
 from bnrewrite.estimation.dispatch import Dispatch
 from bnrewrite.estimation.estimator import Estimator
+from bnrewrite.estimation.progress import counting_shards
 from bnrewrite.estimation.stopped import EstimateError, EstimateInterrupted, keeping, so_far
 from bnrewrite.estimation.workers import Shard as Shard
 from bnrewrite.estimation.workers import Task, packed
@@ -96,8 +95,8 @@ def estimate_shards(
     task = Task(digest, shards[0], pooling, min_count, extra, 0, before.n_batches, "")
     crew = Crew(executor, payload)
     dispatch = Dispatch(crew, shards, task, before, retries, window or crew.window)
-    with tqdm(desc="shards", total=len(shards), unit="shard", disable=not progress) as bar:
-        _run(dispatch, pooling, lambda n: bar.update(n - bar.n))
+    with counting_shards(len(shards), shown=progress) as tell:
+        _run(dispatch, pooling, tell)
     tallies = dispatch.results.sums
     assert tallies is not None  # there are shards, and none failed
     with keeping(partial(so_far, tallies, pooling)):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from bnrewrite.graph.engine import Apply, Scan, Variable
+from bnrewrite.tables import html_table
 
 Path = tuple[Apply, ...]
 
@@ -48,6 +49,16 @@ class Statistic:
 
     def __repr__(self) -> str:
         return f"Statistic({self.name!r}, depth={self.depth}, type={self.variable.type})"
+
+
+class Statistics(tuple[Statistic, ...]):
+    """Statistics of a graph: a tuple that notebooks show as a table."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        rows = [[s.name, str(s.depth), str(s.variable.type)] for s in self]
+        return html_table([["statistic", "depth", "type"], *rows])
 
 
 def loops_of(path: Path) -> list[Path]:

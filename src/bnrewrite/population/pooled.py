@@ -74,6 +74,10 @@ class PooledValues(Mapping[str, NDArray[Any]]):
     def n_batches(self) -> int:  # noqa: D102
         return self._tallies.n_batches
 
+    @property
+    def variances(self) -> Mapping[str, str]:  # noqa: D102
+        return dict(self._tallies.variances)
+
     @cached_property
     def coverage(self) -> Mapping[str, NDArray[np.int64]]:  # noqa: D102
         batches = {name: self._tallies.by_name[name].batches(self.pooling) for name in self}

@@ -12,13 +12,14 @@ from bnrewrite.cautions import shown
 from bnrewrite.population import files
 from bnrewrite.population.counts import MinCount
 from bnrewrite.population.few import caution_few
+from bnrewrite.population.frames import FramedValues
 from bnrewrite.population.options import checked_path
-from bnrewrite.population.pooled import PooledValues
-from bnrewrite.population.tables import summary_table
+from bnrewrite.population.tables import summary_rows
 from bnrewrite.population.tallies import Pooling
+from bnrewrite.tables import align, html_lines, html_table
 
 
-class Population(PooledValues):
+class Population(FramedValues):
     """The population statistic for each name, with all that is known of how sure it is.
 
     A value has axes (T_1, ..., T_depth, *axes of the statistic), where T_i is the greatest number
@@ -58,6 +59,8 @@ class Population(PooledValues):
         if that is less. Cooijmans et al. have no such rule; that is ``min_count=0``.
     origin : Origin
         What ties it to its graph: fingerprints of the statistics, and by what they were made.
+    variances : dict of str to str
+        From the name of a mean to that of the variance of the same elements.
     coverage : dict of str to ndarray of int
         How many batches reached each step, with axes (T_1, ..., T_depth).
     count : dict of str to ndarray of int
@@ -171,5 +174,15 @@ class Population(PooledValues):
 
     def summary(self) -> None:
         """Print a table: for each statistic its shape, and how much its last step rests on."""
+        print(align(self._summary_rows()))
+
+    def _summary_rows(self) -> list[list[str]]:
         known = self.coverage, self.count, self.fewest, self.standard_error
-        print(summary_table(self, self.n_batches, *known))
+        return summary_rows(self, self.n_batches, *known)
+
+    def _repr_html_(self) -> str:
+        """The summary, as notebooks show it."""
+        n, held = self.n_batches, self.min_coverage
+        line = f"Population of {n} batch{'es' * (n != 1)}, pooling={self.pooling!r}"
+        line += f", min_coverage={held}" * bool(held) + f", min_count={self.min_count!r}"
+        return html_lines([line]) + html_table(self._summary_rows())

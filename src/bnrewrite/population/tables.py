@@ -1,4 +1,4 @@
-"""Tables: figures laid out as text.
+"""Tables: what is known of a population, as rows of text.
 
 What is not known is printed as "unknown", and never as a number. An average of standard errors is
 over those that are known.
@@ -6,32 +6,21 @@ over those that are known.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-def align(rows: Sequence[Sequence[str]]) -> str:
-    """Lay out rows in columns: the first to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *others in rows:
-        cells = [first.ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
-
-
-def summary_table(
+def summary_rows(
     values: Mapping[str, NDArray[Any]],
     n_batches: int,
     coverage: Mapping[str, NDArray[Any]],
     count: Mapping[str, NDArray[Any]],
     fewest: Mapping[str, NDArray[Any]],
     error: Mapping[str, NDArray[Any]],
-) -> str:
+) -> list[list[str]]:
     """For each statistic its shape, how much its last step rests on, and its weakest."""
     header = ["name", "shape", "depth", "batches", "at last step", "elements there"]
     rows = [[*header, "fewest in a batch", "mean", "standard error"]]
@@ -41,18 +30,25 @@ def summary_table(
         rows.append(
             [
                 name,
-                " x ".join(map(str, value.shape)) or "scalar",
+                shape_text(value.shape),
                 str(coverage[name].ndim),
                 str(n_batches),
                 str(coverage[name][last]),
-                str(count[name][last].min()) if name in count else "unknown",
-                _number(fewest[name].min()) if name in fewest else "unknown",
-                f"{value.mean(dtype=np.float64):.4g}",
+                _least(count[name][last]) if name in count else "unknown",
+                _least(fewest[name]) if name in fewest else "unknown",
+                f"{value.mean(dtype=np.float64):.4g}" if value.size else "unknown",
                 f"{known.mean():.2g}" if known.size else "unknown",
             ]
         )
-    return align(rows)
+    return rows
 
 
-def _number(value: float) -> str:
-    return f"{value:.0f}" if np.isfinite(value) else "unknown"
+def shape_text(shape: tuple[int, ...]) -> str:
+    """A shape as it is written in tables."""
+    return " x ".join(map(str, shape)) or "scalar"
+
+
+def _least(values: NDArray[Any]) -> str:
+    """The least of some numbers of elements, if it is known and there are any."""
+    least = values.min() if values.size else np.nan
+    return f"{least:.0f}" if np.isfinite(least) else "unknown"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bnrewrite.population.population import Population
 from bnrewrite.population.tallies import Pooling, Tallies
+from bnrewrite.tables import html_lines
 
 
 class UnreadPopulation(Population):
@@ -25,6 +26,9 @@ class UnreadPopulation(Population):
     @property
     def _values(self) -> dict[str, NDArray[Any]]:  # type: ignore[override]
         raise ValueError(str(self._why)) from self._why
+
+    def _repr_html_(self) -> str:
+        return html_lines([repr(self), str(self._why)])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tallies.dtypes)

@@ -23,6 +23,7 @@ class Drawn(NamedTuple):
 
     Values and spread have axes (T_1, ..., T_depth, unit), with NaN where there is nothing; coverage
     and elements, which are those of the unit that has the fewest, have axes of time only.
+    `is_variance` is whether it can't be negative.
     """
 
     name: str
@@ -32,19 +33,31 @@ class Drawn(NamedTuple):
     elements: Array | None
     n_batches: int
     axes: tuple[int, ...]
+    is_variance: bool
+
+    def around(self, middle: Array, spread: Array) -> tuple[Array, Array]:
+        """The edges of a band; where values can't be negative, it ends at 0."""
+        low = middle - spread
+        return np.maximum(low, 0) if self.is_variance else low, middle + spread
 
 
-def read(population: Population) -> dict[str, Drawn]:
-    """All statistics of `population`, by name.
+def read(population: Population, name: str | None = None) -> dict[str, Drawn]:
+    """The statistics of `population` by name, or the one of this `name`.
 
     Raises
     ------
     TypeError
-        If it is no population.
+        If it is no population, or no name.
+    ValueError
+        If it is the name of no statistic.
     """
     if not isinstance(population, Population):
         raise TypeError(f"population must be a Population, got {shown(population)}.")
-    return {name: _read(population, name) for name in population}
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"name must be that of a statistic, got {shown(name)}.")
+    if name is not None and name not in population:
+        raise ValueError(f"name={name!r} is none of the statistics, which are {list(population)}.")
+    return {n: _read(population, n) for n in (population if name is None else [name])}
 
 
 def _read(population: Population, name: str) -> Drawn:
@@ -59,8 +72,17 @@ def _read(population: Population, name: str) -> Drawn:
     if name in population.count:
         counts = population.count[name].reshape(*coverage.shape, -1)
         elements = counts.min(axis=-1).astype(np.float64)
-    n_batches = population.n_batches
-    return Drawn(_legible(name), values, spread, coverage, elements, n_batches, shape)
+    is_variance = name in population.variances.values()
+    return Drawn(
+        name=_legible(name),
+        values=values,
+        spread=spread,
+        coverage=coverage,
+        elements=elements,
+        n_batches=population.n_batches,
+        axes=shape,
+        is_variance=is_variance,
+    )
 
 
 def _legible(name: str) -> str:
@@ -93,9 +115,14 @@ def source_of(population: Population) -> str:
 
 
 def amount_of(drawn: Drawn) -> str:
-    """From how much a statistic without steps comes."""
-    known = "" if drawn.elements is None else f", {drawn.elements:.0f} elements"
-    return f"coverage {drawn.coverage:.0f}{known}"
+    """From how much a statistic comes: one number, or the range over its steps."""
+    known = "" if drawn.elements is None else f", {_range(drawn.elements)} elements"
+    return f"coverage {_range(drawn.coverage)}{known}"
+
+
+def _range(values: Array) -> str:
+    low, high = values.min(), values.max()
+    return f"{low:.0f}" if low == high else f"{low:.0f} to {high:.0f}"
 
 
 def file_names(names: Iterable[str]) -> list[str]:

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnrewrite.population.tables import align
+from bnrewrite.population.tables import shape_text
 from bnrewrite.report.comparison import Comparison
+from bnrewrite.tables import align, html_table
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,17 @@ class Gap:
     outputs: tuple[OutputGap, ...]
 
     def __repr__(self) -> str:
+        return align(self._rows())
+
+    def _repr_html_(self) -> str:
+        return html_table(self._rows())
+
+    def _rows(self) -> list[list[str]]:
         header = ["output", "shape", "rms with batch", "rms difference", "relative", "greatest"]
         rows = [
             [
                 gap.label,
-                " x ".join(map(str, gap.shape)) or "scalar",
+                shape_text(gap.shape),
                 f"{gap.rms:.4g}",
                 f"{gap.rms_difference:.3g}",
                 f"{gap.relative:.2%}" if gap.rms else "unknown",
@@ -73,7 +80,7 @@ class Gap:
             ]
             for gap in self.outputs
         ]
-        return align([header, *rows])
+        return [header, *rows]
 
 
 def gap_of(comparison: Comparison, values: Sequence[Any]) -> Gap:

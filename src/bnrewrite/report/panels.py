@@ -13,35 +13,92 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bnrewrite.population.ragged import Array
-from bnrewrite.report.drawn import Drawn
+from bnrewrite.report.drawn import Drawn, amount_of, shorten
+from bnrewrite.report.images import count, draw_steps
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
 
 # Of Okabe and Ito, those that stand out on white; each has a style too, for prints in grey.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _STYLES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (6, 1)), (0, (3, 1, 1, 1, 1, 1)))
 SPREAD = "standard deviation between batches"
+STRIP = 0.12  # of the height of a panel
 
 
 def draw_panel(ax: Axes, drawn: Drawn) -> None:
-    """What fits a small panel: no coverage, and the spread of a scalar only."""
+    """What fits a small panel: values and coverage, and the spread of a scalar only."""
     if drawn.coverage.ndim == 0:
         draw_outside(ax, drawn)
+        ax.set_xlabel(f"value ({amount_of(drawn)})")
     elif drawn.coverage.ndim == 1:
         draw_quantiles(ax, drawn)
-        ax.set_xlabel("step")
-        count(ax.xaxis)
+        _draw_strip(ax, drawn)
+        ax.set_xlabel(f"step (above: coverage, {_of_batches(drawn)})")
     else:
         draw_steps(ax, drawn.values.mean(axis=-1))
+        ax.set_xlabel(f"inner step\n({amount_of(drawn)})")
+
+
+def draw_alone(ax: Axes, drawn: Drawn) -> None:
+    """What fits one panel of any size: values with their spread, coverage and elements."""
+    if drawn.coverage.ndim == 0:
+        is_known = drawn.values.size == 1 and bool(np.isfinite(drawn.spread).all())
+        draw_outside(ax, drawn)
+        ax.set_xlabel(f"value{f' ± {SPREAD}' if is_known else ''}\n({amount_of(drawn)})")
+    elif drawn.coverage.ndim == 1:
+        _draw_loop(ax, drawn)
+    else:
+        label = "value" + ", mean over units" * (drawn.values.shape[-1] > 1)
+        draw_steps(ax, drawn.values.mean(axis=-1), label=label)
+        ax.set_xlabel(f"inner step\n({amount_of(drawn)})")
+    ax.set_title(shorten(drawn.name, 60), fontsize="medium", parse_math=False, usetex=False)
+
+
+def _draw_loop(ax: Axes, drawn: Drawn) -> None:
+    if drawn.values.shape[1] > len(COLOURS):
+        draw_quantiles(ax, drawn)
+        draw_typical_spread(ax, drawn)
+    else:
+        draw_lines(ax, drawn)
+    if drawn.values.shape[1] > 1:
+        ax.legend(fontsize="small")
+    strip, label = _draw_strip(ax, drawn), f"step\nabove: coverage (grey, {_of_batches(drawn)})"
+    if drawn.elements is not None:
+        most = float(drawn.elements.max())
+        share = drawn.elements / (most or 1)
+        strip.stairs(share * drawn.n_batches, _edges(drawn), color=COLOURS[1], linewidth=1.5)
+        label += f"\nand elements (orange, up to {most:.0f})"
+    ax.set_xlabel(label)
+
+
+def _draw_strip(ax: Axes, drawn: Drawn) -> Axes:
+    """The coverage of steps, in a strip above a panel, so that it hides no value."""
+    edges = _edges(drawn)
+    strip = ax.inset_axes((0, 1, 1, STRIP), sharex=ax)
+    strip.stairs(drawn.coverage, edges, fill=True, color="0.75")
+    strip.set(ylim=(0, drawn.n_batches * 1.08), yticks=[])
+    strip.tick_params(bottom=False, labelbottom=False)
+    ax.set_xlim(*edges[[0, -1]])
+    count(ax.xaxis)
+    return strip
+
+
+def _of_batches(drawn: Drawn) -> str:
+    return f"of {drawn.n_batches} batch{'es' * (drawn.n_batches != 1)}"
+
+
+def _edges(drawn: Drawn) -> Array:
+    """Where the bars of steps begin and end."""
+    return np.arange(len(drawn.coverage) + 1) - 0.5
 
 
 def draw_outside(ax: Axes, drawn: Drawn) -> None:
     """A histogram over units, or a scalar with its spread."""
     if drawn.values.size == 1:
-        spread = drawn.spread if np.isfinite(drawn.spread).all() else None
-        ax.errorbar(drawn.values, [0], xerr=spread, fmt="o", color=COLOURS[0], capsize=5)
+        is_known = np.isfinite(drawn.spread).all()
+        error = _errors(drawn, drawn.values, drawn.spread) if is_known else None
+        ax.errorbar(drawn.values, [0], xerr=error, fmt="o", color=COLOURS[0], capsize=5)
         ax.set(xlabel="value", yticks=[])
         return
     low, high = np.min(drawn.values), np.max(drawn.values)
@@ -54,6 +111,12 @@ def draw_outside(ax: Axes, drawn: Drawn) -> None:
     count(ax.yaxis)
 
 
+def _errors(drawn: Drawn, values: Array, spread: Array) -> Array:
+    """How far a band reaches to both sides of `values`."""
+    low, high = drawn.around(values, spread)
+    return np.stack([values - low, high - values])
+
+
 def draw_spread(ax: Axes, drawn: Drawn) -> None:
     """The spread of each unit, over its value."""
     ax.plot(drawn.values, drawn.spread, "o", color=COLOURS[0], alpha=0.5, markeredgewidth=0)
@@ -61,14 +124,22 @@ def draw_spread(ax: Axes, drawn: Drawn) -> None:
 
 
 def draw_lines(ax: Axes, drawn: Drawn) -> None:
-    """A line for each unit, with a band of the spread."""
-    units = np.ndindex(*drawn.axes)
-    for value, spread, unit, colour, style in zip(
-        drawn.values.T, drawn.spread.T, units, COLOURS, _STYLES, strict=False
+    """A line for each unit, with a band of the spread; of a single step, points beside each other.
+
+    A point has an error bar in the place of the band.
+    """
+    units = [u if len(u) > 1 else "".join(map(str, u)) for u in np.ndindex(*drawn.axes)]
+    places = np.linspace(-0.25, 0.25, len(units)) if len(units) > 1 else [0]
+    for value, spread, unit, colour, style, place in zip(
+        drawn.values.T, drawn.spread.T, units, COLOURS, _STYLES, places, strict=False
     ):
-        _draw_band(ax, value - spread, value + spread, colour)
-        label = f"unit {unit if len(unit) > 1 else ''.join(map(str, unit))}"
-        _draw_line(ax, value, colour, label=label, linestyle=style)
+        if len(value) == 1:
+            error = _errors(drawn, value, spread) if np.isfinite(spread).all() else None
+            of_unit = {"color": colour, "label": f"unit {unit}"}
+            ax.errorbar([place], value, yerr=error, fmt="o", capsize=5, **of_unit)
+        else:
+            _draw_band(ax, *drawn.around(value, spread), colour)
+            _draw_line(ax, value, colour, label=f"unit {unit}", linestyle=style)
     is_known = np.isfinite(drawn.spread).any()
     ax.set_ylabel(f"value ± {textwrap.fill(SPREAD, 20)}" if is_known else "value")
 
@@ -84,7 +155,7 @@ def draw_quantiles(ax: Axes, drawn: Drawn) -> None:
 def draw_typical_spread(ax: Axes, drawn: Drawn) -> None:
     """A band about the median of units, of the spread in the mean over units."""
     middle, spread = np.median(drawn.values, axis=1), known_mean(drawn.spread)
-    _draw_band(ax, middle - spread, middle + spread, COLOURS[1], f"± {SPREAD}", 0.6)
+    _draw_band(ax, *drawn.around(middle, spread), COLOURS[1], f"± {SPREAD}", 0.6)
 
 
 def known_mean(spread: Array) -> Array:
@@ -113,7 +184,7 @@ def _draw_band(
 
 def draw_coverage(ax: Axes, drawn: Drawn) -> None:
     """How many batches reached each step, and how many elements they have there."""
-    edges = np.arange(len(drawn.coverage) + 1) - 0.5
+    edges = _edges(drawn)
     ax.stairs(drawn.coverage, edges, fill=True, color="0.75")
     ax.set(xlabel="step", ylabel="batches", xlim=edges[[0, -1]], ylim=(0, drawn.n_batches * 1.08))
     count(ax.xaxis, ax.yaxis)
@@ -123,41 +194,3 @@ def draw_coverage(ax: Axes, drawn: Drawn) -> None:
         beside.set_ylim(0, float(drawn.elements.max()) * 1.08)
         beside.set_ylabel("elements", color=COLOURS[1])
         count(beside.yaxis)
-
-
-def draw_steps(ax: Axes, image: Array, colours: str = "viridis") -> None:
-    """A column for each step of the innermost loop, a row for each step of those around it."""
-    *outer, inner = image.shape
-    draw_image(ax, image.reshape(-1, inner), colours)
-    ax.set(xlabel="inner step", ylabel="outer step")
-    if len(outer) > 1:
-        names = {float(row): str(step) for row, step in enumerate(np.ndindex(*outer))}
-        ax.set_ylabel(f"steps of the {len(outer)} outer loops")
-        ax.yaxis.set_major_formatter(lambda y, _: names.get(y, ""))
-
-
-def draw_image(ax: Axes, image: Array, colours: str = "viridis", label: str = "") -> None:
-    """A heat map: `colours` from low to high, or blue and red if there are values around 0."""
-    known = image[np.isfinite(image)] if np.isfinite(image).any() else np.zeros(1)
-    # A few extreme values must not take all contrast; the ends of the colour bar point to them.
-    low = float(np.quantile(known, 0.01, method="lower"))
-    high = float(np.quantile(known, 0.99, method="higher"))
-    if known.min() < 0 < known.max():
-        high = max(-low, high)
-        low, colours = -high, "RdBu_r"
-    ends = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}
-    extend = ends[int(known.min() < low), int(known.max() > high)]
-    how = "nearest" if max(image.shape) <= 256 else None  # else it is more than pixels: smooth it
-    ax.set_facecolor("0.85")
-    shown = ax.imshow(image, colours, aspect="auto", interpolation=how, interpolation_stage="data")
-    shown.set_clim(low, high)
-    bar = ax.figure.colorbar(shown, ax=ax, label=label, extend=extend)
-    count(ax.xaxis, ax.yaxis, *[bar.ax.yaxis] * bool((known % 1 == 0).all()))
-
-
-def count(*axes: Axis) -> None:
-    """Ticks at whole numbers only."""
-    from matplotlib.ticker import MaxNLocator
-
-    for axis in axes:
-        axis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bnrewrite.population.tables import align
+from bnrewrite.tables import align, html_lines, html_table
 
 CHECKS = ("structure", "rows", "size", "order", "longer", "after until")
 DONE, NOT_DONE, NOTHING = "yes", "no", "-"
@@ -79,9 +79,18 @@ class Verification:
         return [*of_outputs, *self.notes]
 
     def __repr__(self) -> str:
-        rows = [["output", *CHECKS]]
-        rows += [[output.label, *(output.checks[c] for c in CHECKS)] for output in self.outputs]
-        lines = [align(rows)]
+        return "\n".join([align(self._rows()), *self._lines()])
+
+    def _repr_html_(self) -> str:
+        return html_table(self._rows()) + html_lines(self._lines())
+
+    def _rows(self) -> list[list[str]]:
+        rows = [[output.label, *(output.checks[c] for c in CHECKS)] for output in self.outputs]
+        return [["output", *CHECKS], *rows]
+
+    def _lines(self) -> list[str]:
+        """What to say below the table."""
+        lines = []
         if self.batch_axes:
             axes = ", ".join(f"{name} {axis}" for name, axis in self.batch_axes.items())
             lines.append(f"axes of examples: {axes}")
@@ -90,7 +99,7 @@ class Verification:
             lines.append(f"longer: batches of {steps} steps")
         if unchecked := self.not_checked():
             lines += ["not checked:", *(f"  {line}" for line in unchecked)]
-        return "\n".join(lines)
+        return lines
 
 
 def verified(label: str, found: Mapping[str, str | None]) -> Verified:
