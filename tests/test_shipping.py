@@ -304,7 +304,7 @@ def test_failed_save_leaves_the_old_file(saved: Path) -> None:
 
 @pytest.mark.parametrize("looped", [False, True])
 def test_deep_graphs_are_saved(looped: bool, tmp_path: Path) -> None:
-    """As deep as the engines take, which is too deep for a plain pickle."""
+    """Here as deep as Aesara takes, and too deep for a plain pickle."""
 
     def deep(v: Any) -> Any:
         for i in range(400):
@@ -314,8 +314,9 @@ def test_deep_graphs_are_saved(looped: bool, tmp_path: Path) -> None:
     x = at.dmatrix("x")
     centered = x - mark_statistic(x.mean(axis=0), "mean")
     y = engine.scan(deep, sequences=[centered]) if looped else deep(centered)
-    with pytest.raises(RecursionError):
-        pickle.dumps(y)
+    if engine.AESARA:  # later releases of Python have more stack
+        with pytest.raises(RecursionError):
+            pickle.dumps(y)
     graph = InferenceGraph([x], y)
     graph.assign({"mean": np.ones(3)})
     graph.save(tmp_path / "model.npz")
