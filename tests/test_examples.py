@@ -6,8 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import FLAGS
+from engine import AESARA
 
+FLAGS = "AESARA_FLAGS" if AESARA else "PYTENSOR_FLAGS"
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
