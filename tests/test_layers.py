@@ -18,7 +18,7 @@ FLOORS = [
     {"graph", "population"},
     {"estimation"},
     {"report"},
-    {"arguments", "normalization", "inference", "compiled", "predictor"},
+    {"arguments", "normalization", "inference", "compiled", "predictor", "shipping", "versions"},
     {"__main__"},
 ]
 INDEPENDENT = {"graph", "population"}
