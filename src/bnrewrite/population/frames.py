@@ -1,6 +1,6 @@
-"""Frames: a population as a table of pandas, and as datasets of xarray.
+"""Frames: a population as a table, printed, of pandas, or as datasets of xarray.
 
-Neither is needed for anything else, so both are imported where they are used. Axes are named alike
+Neither of these is needed for anything else, so both are imported where they are used. Axes are named alike
 in both: the first time axis, that of the outermost loop, is ``step``, the next ones ``step_2`` and
 so on, whatever the depth; and the axes of the statistic itself are ``unit``, ``unit_2`` and so on.
 All are numbered from 0, as in the arrays.
@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnrewrite.population.pooled import PooledValues
+from bnrewrite.population.tables import summary_rows
+from bnrewrite.tables import align, html_lines, html_table
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -29,6 +31,21 @@ _KNOWN = ("coverage", "count", "spread", "standard_error")
 
 class FramedValues(PooledValues):
     """Values that can be given to the tools for tables."""
+
+    def summary(self) -> None:
+        """Print a table: for each statistic its shape, and how much its last step rests on."""
+        print(align(self._summary_rows()))
+
+    def _summary_rows(self) -> list[list[str]]:
+        known = self.coverage, self.count, self.fewest, self.standard_error
+        return summary_rows(self, self.n_batches, *known)
+
+    def _repr_html_(self) -> str:
+        """The summary, as notebooks show it."""
+        n, held = self.n_batches, self.min_coverage
+        line = f"Population of {n} batch{'es' * (n != 1)}, pooling={self.pooling!r}"
+        line += f", min_coverage={held}" * bool(held) + f", min_count={self.min_count!r}"
+        return html_lines([line]) + html_table(self._summary_rows())
 
     def to_dataframe(self) -> DataFrame:
         """All values in one table, with a row for each.

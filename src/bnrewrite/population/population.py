@@ -15,10 +15,8 @@ from bnrewrite.population.counts import MinCount
 from bnrewrite.population.few import caution_few
 from bnrewrite.population.frames import FramedValues
 from bnrewrite.population.options import checked_path
-from bnrewrite.population.tables import summary_rows
 from bnrewrite.population.tallies import Pooling
 from bnrewrite.population.unpack import Loaded
-from bnrewrite.tables import align, html_lines, html_table
 
 
 class Population(FramedValues):
@@ -187,18 +185,3 @@ class Population(FramedValues):
         population = cls(loaded.tallies, loaded.pooling, loaded.min_coverage, loaded.min_count)
         files.check_values(loaded, population)
         return population
-
-    def summary(self) -> None:
-        """Print a table: for each statistic its shape, and how much its last step rests on."""
-        print(align(self._summary_rows()))
-
-    def _summary_rows(self) -> list[list[str]]:
-        known = self.coverage, self.count, self.fewest, self.standard_error
-        return summary_rows(self, self.n_batches, *known)
-
-    def _repr_html_(self) -> str:
-        """The summary, as notebooks show it."""
-        n, held = self.n_batches, self.min_coverage
-        line = f"Population of {n} batch{'es' * (n != 1)}, pooling={self.pooling!r}"
-        line += f", min_coverage={held}" * bool(held) + f", min_count={self.min_count!r}"
-        return html_lines([line]) + html_table(self._summary_rows())
