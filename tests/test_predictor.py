@@ -175,6 +175,24 @@ def test_pickled_predictor_keeps_what_it_had() -> None:
     assert_allclose(predict(batch), truth(second, **batch), rtol=1e-12)
 
 
+@pytest.mark.skipif(not engine.config.cxx, reason="there is no C++ compiler")
+@pytest.mark.parametrize("fast", [True, False])
+def test_pickled_predictor_is_compiled_as_it_was(fast: bool) -> None:
+    graph, batch = graph_of(), drawn(7)
+    graph.estimate([drawn(4), drawn(2)])
+    predict = graph.compile(mode="FAST_RUN" if engine.AESARA else "CVM", fast=fast)
+    kept = pickle.loads(pickle.dumps(predict))
+    run_by = [
+        type(node.op.fn.vm)
+        for there in (predict, kept)
+        for node in there.function.maker.fgraph.apply_nodes
+        if isinstance(node.op, engine.Scan)
+    ]
+    assert len(run_by) == 2
+    assert run_by[0] is run_by[1]
+    assert_array_equal(kept(batch), predict(batch))
+
+
 LOADING = """
 import pickle, sys
 import numpy as np

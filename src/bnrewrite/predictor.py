@@ -7,8 +7,8 @@ population go with it, and what happens to the graph afterwards does not reach i
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any, NamedTuple, TypeAlias
 
 from bnrewrite.cautions import shown
@@ -16,7 +16,7 @@ from bnrewrite.estimation.batches import BatchError, in_order, names
 from bnrewrite.estimation.stored import NO_POPULATION, StoredPopulation
 from bnrewrite.estimation.turns import Turns, in_turn
 from bnrewrite.graph.engine import Variable, function
-from bnrewrite.graph.fast import fast_compilation
+from bnrewrite.graph.fast import compilation
 from bnrewrite.population.population import Population
 
 Outputs: TypeAlias = Variable | Sequence[Variable] | Mapping[str, Variable]
@@ -56,8 +56,10 @@ class Predictor:
         outputs: Outputs,
         stored: StoredPopulation | KeptPopulation,
         turns: Turns,
+        fast: bool,
     ) -> None:
         self.function = function
+        self._is_fast = fast
         self._inputs, self._turns = list(inputs), turns
         self._names = [*outputs] if isinstance(outputs, Mapping) else None
         self._is_single = isinstance(outputs, Variable)
@@ -116,7 +118,13 @@ class Predictor:
 
     def __getstate__(self) -> dict[str, Any]:
         kept = KeptPopulation(self._stored.population, self._stored.is_known())
-        return {**self.__dict__, "_stored": kept, "_turns": Turns()}
+        function = pickle.dumps(self.function)
+        return {**self.__dict__, "function": function, "_stored": kept, "_turns": Turns()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        with compilation(state["_is_fast"]):  # which unpickling a function comes down to
+            function = pickle.loads(state["function"])
+        vars(self).update(state, function=function)
 
     def __repr__(self) -> str:
         return f"Predictor({', '.join(names(self._inputs))})"
@@ -144,9 +152,9 @@ def compiled(
     """The predictor of what is `asked`; the options are told in `InferenceGraph.compile`."""
     inputs, outputs, givens, updates = asked
     options = {"on_unused_input": "ignore", "givens": givens, "updates": updates, **options}
-    with fast_compilation() if fast else nullcontext():
+    with compilation(fast):
         compiled = function(inputs, output_list(outputs), mode=mode, **options)
-    return Predictor(compiled, inputs, outputs, stored, turns)
+    return Predictor(compiled, inputs, outputs, stored, turns, fast)
 
 
 def output_list(outputs: Any) -> list[Variable]:

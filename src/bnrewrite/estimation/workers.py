@@ -22,6 +22,7 @@ from typing import NamedTuple
 from bnrewrite.estimation.batches import Batch, Extra
 from bnrewrite.estimation.estimator import Estimator
 from bnrewrite.estimation.stopped import refuse_no_batches
+from bnrewrite.graph.fast import fast_compilation
 from bnrewrite.population.counts import MinCount
 from bnrewrite.population.tallies import Pooling, Tallies
 
@@ -100,7 +101,8 @@ def run(task: Task, payload: bytes | None = None) -> Tallies | Unknown:
 def _estimator(digest: str, payload: bytes | None) -> _Sent | None:
     """The estimator of a digest, if this worker has it; unpickled, which compiles, once."""
     if digest not in _kept and payload is not None:
-        _kept[digest] = pickle.loads(payload)
+        with fast_compilation():
+            _kept[digest] = pickle.loads(payload)
     if digest in _kept:
         _kept.move_to_end(digest)
     while len(_kept) > N_KEPT:

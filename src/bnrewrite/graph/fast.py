@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from threading import RLock
 from typing import Any
@@ -60,6 +60,11 @@ def fast_compilation() -> Iterator[None]:
         changes = _changes()
         with config.change_flags(**changes), loops_in_c() if changes else nullcontext():
             yield
+
+
+def compilation(fast: bool) -> AbstractContextManager[None]:
+    """A context for one compilation, fast or as ever."""
+    return fast_compilation() if fast else nullcontext()
 
 
 def _changes() -> dict[str, Any]:

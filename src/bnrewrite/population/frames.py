@@ -1,9 +1,9 @@
 """Frames: a population as a table, printed, of pandas, or as datasets of xarray.
 
-Neither of these is needed for anything else, so both are imported where they are used. Axes are named alike
-in both: the first time axis, that of the outermost loop, is ``step``, the next ones ``step_2`` and
-so on, whatever the depth; and the axes of the statistic itself are ``unit``, ``unit_2`` and so on.
-All are numbered from 0, as in the arrays.
+Neither of these is needed for anything else, so both are imported where they are used. Axes are
+named alike in both: the first time axis, that of the outermost loop, is ``step``, the next ones
+``step_2`` and so on, whatever the depth; and those of the statistic itself are ``unit``, ``unit_2``
+and so on. All are numbered from 0, as in the arrays.
 
 Statistics differ in their numbers of steps and units. A table does not mind; but in one dataset
 their axes would have to be filled up, or to have other names for each. So each has its own.
