@@ -22,3 +22,12 @@ def test_every_public_name_is_described_once() -> None:
 def test_the_first_page_of_the_reference_leads_to_every_public_name() -> None:
     index = (REFERENCE / "index.md").read_text()
     assert set(re.findall(r"~bnrewrite\.(\w+)`", index)) == set(bnrewrite.__all__)
+
+
+def test_the_files_that_the_page_on_architecture_names_are_there() -> None:
+    page = (REFERENCE.parent / "architecture.md").read_text()
+    root = REFERENCE.parent.parent
+    there = [f"/{path.relative_to(root)}" for path in root.rglob("*.py")]
+    named = set(re.findall(r"`([\w/]+\.py)`", page))
+    assert named
+    assert {n for n in named if not any(path.endswith(f"/{n}") for path in there)} == set()
