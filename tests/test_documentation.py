@@ -36,6 +36,7 @@ def test_readme_prints_what_it_says() -> None:
     run([b._replace(code=for_this_engine(b.code)) for b in chosen], "README.md")
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # as `aesara.tensor.nnet`, on import
 @pytest.mark.parametrize("page", PAGES)
 def test_pages_print_what_they_say(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
