@@ -21,15 +21,15 @@ extensions = [
 ]
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 3
-highlight_language = "text"  # what code prints stands indented under it
 
 default_role = "py:obj"  # `name` in a docstring is code, and a link if the site has a page of it
-autodoc_typehints = "description"
-autodoc_typehints_description_target = "documented"
+autodoc_typehints = "none"  # docstrings name the types, in words
 autodoc_member_order = "bysource"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 
 html_theme = "furo"
 html_title = f"bnrewrite {release}"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_copy_source = False
