@@ -76,7 +76,7 @@ def measure():
 
 def draw(found, path):
     """Three panels, from left to right the cause, how bad it is, and past the longest sequence."""
-    figure = Figure(figsize=(11, 3.4), layout="constrained")
+    figure = Figure(figsize=(8.6, 3.0), layout="constrained")
     FigureCanvasAgg(figure)
     cause, size, longer = figure.subplots(1, 3)
     steps = np.arange(1, 2 * N_STEPS + 1)
@@ -90,7 +90,7 @@ def draw(found, path):
         longer.plot(steps, own, colour, label=label)
     cause.plot([], [], "k:", linewidth=1, label="closed form, no recurrence")
     cause.axhline(1, color="grey", linewidth=0.8)
-    cause.set_title("variance of the cell / its average over time", fontsize="medium")
+    cause.set_title("variance of the cell / its average over time", fontsize="small")
     cause.set_xlabel("step")
     for which, label, colour in ((2, "averaged over time", "C3"), (1, "of each step", "C0")):
         distances = [np.sqrt(np.square(found[m][which][:N_STEPS]).mean()) for m in MEMORIES]
@@ -98,15 +98,16 @@ def draw(found, path):
     size.set_xscale("log")
     size.set_xticks([1, 10, 100], ["1", "10", "100"])
     size.set_ylim(bottom=0)
-    size.set_title(f"distance of outputs over {N_STEPS} steps", fontsize="medium")
+    size.set_title(f"distance of outputs over {N_STEPS} steps", fontsize="small")
     size.set_xlabel("steps remembered")
     longer.axvline(N_STEPS, color="grey", linewidth=0.8)
     longer.set_ylim(bottom=0)
-    longer.set_title(f"distance, last step held from {N_STEPS} on", fontsize="medium")
+    longer.set_title(f"distance, last step held from {N_STEPS} on", fontsize="small")
     longer.set_xlabel("step")
     for axes in (cause, size, longer):
-        axes.legend(fontsize="small", frameon=False)
-    figure.savefig(path, dpi=110)
+        axes.legend(fontsize="x-small", frameon=False)
+        axes.tick_params(labelsize="small")
+    figure.savefig(path, dpi=140)
 
 
 def table(found):
