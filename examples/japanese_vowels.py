@@ -1,33 +1,45 @@
 """Who speaks? A BN-LSTM on the JapaneseVowels series, with batch and with population statistics.
 
 The data come with `sktime`: 12 channels, 7 to 29 steps, 9 speakers, 270 series to train on and 370
-to test on. Prints a table of test accuracies, and saves a picture of the population statistics.
+to test on. Prints a table of test accuracies, and saves a picture of the population statistics in
+the folder that `--out` names.
 """
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
 from tqdm import tqdm
 
 from backend import SharedVariable, Variable, at, engine, scan
-from bnrewrite import InferenceGraph, Population, batch_normalize, get_inference_graph
+from bnrewrite import InferenceGraph, Population, batch_normalize
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 UNITS, CHANNELS, SPEAKERS = 48, 12, 9
 BATCH_SIZE, TEST_BATCH_SIZE, EPOCHS, LEARNING_RATE = 30, 74, 40, 3e-3
-PICTURE = Path(__file__).with_suffix(".png")
 COLOURS = {"recurrent": "#0072B2", "input": "#D55E00", "cell": "#009E73"}  # Okabe and Ito
 
 Series = list[tuple[np.ndarray, int]]
 Batch = dict[str, np.ndarray]
 Parameters = dict[str, SharedVariable]
+
+
+class Model(NamedTuple):
+    """The training graph: what it reads, what it learns, and what it computes."""
+
+    x: Variable  # (time, batch, channel)
+    mask: Variable  # (time, batch)
+    speaker: Variable  # (batch,)
+    parameters: Parameters
+    scores: Variable  # (batch, speaker)
 
 
 def load(split: str) -> Series:
@@ -121,7 +133,7 @@ def accuracy(predict: Callable[..., np.ndarray], batches: Sequence[Batch]) -> fl
     return float(np.concatenate(hits).mean())
 
 
-def plot(population: Population) -> None:
+def plot(population: Population, path: Path) -> None:
     """Draw mean and variance over the units per step, and how many batches count there.
 
     Batches count as long as enough of their series last; longer series are given what holds there.
@@ -142,54 +154,81 @@ def plot(population: Population) -> None:
         column[2].bar(steps, population.coverage[f"lstm/{label}.mean"], color=colour)
         column[2].set(xlabel="time step", ylabel=f"of {population.n_batches} batches")
     fig.suptitle("Population statistics of the BN-LSTM, and the batches that count at each step")
-    fig.savefig(PICTURE, dpi=120)
+    fig.savefig(path, dpi=120)
 
 
-def main() -> None:
+def build(rng: np.random.Generator) -> Model:
+    """Build the training graph, with new parameters."""
+    x, mask, speaker = at.tensor3("x"), at.matrix("mask"), at.ivector("speaker")
+    p = make_parameters(rng)
+    return Model(x, mask, speaker, p, bn_lstm(x, mask, p) @ p["W_out"] + p["b_out"])
+
+
+def train(model: Model, series: Series, rng: np.random.Generator) -> None:
+    """Change the parameters so that the right speakers become likely."""
+    say("compiling the training function ...")
+    log_likelihood = at.log(at.special.softmax(model.scores, axis=1))
+    loss = -log_likelihood[at.arange(model.speaker.shape[0]), model.speaker].mean()
+    updates = adam(loss, list(model.parameters.values()))
+    step = engine.function([model.x, model.mask, model.speaker], loss, updates=updates)
+    with tqdm(epochs(series, rng), total=EPOCHS * -(-len(series) // BATCH_SIZE)) as bar:
+        for batch in bar:
+            bar.set_description(f"loss {float(step(**batch)):.3f}")
+
+
+def estimate(model: Model, series: Series, rng: np.random.Generator) -> InferenceGraph:
+    """Build the inference graph, with the population of the training series."""
+    say("compiling the function that estimates the population ...")
+    graph = InferenceGraph([model.x, model.mask], model.scores)
+    batches = make_batches(series, BATCH_SIZE, rng.permutation(len(series)))
+    graph.estimate([(b["x"], b["mask"]) for b in batches], progress=True)
+    return graph
+
+
+def compare(model: Model, graph: InferenceGraph, series: Series) -> dict[str, float]:
+    """Test accuracies under four kinds of statistics."""
+    # The files are sorted by speaker; batches to compare with training batches must not be.
+    order = np.random.default_rng(1).permutation(len(series))
+    full, single = make_batches(series, TEST_BATCH_SIZE, order), make_batches(series, 1)
+    say("compiling the functions that predict ...")
+    with_batch = engine.function([model.x, model.mask], model.scores)
+    with_population = graph.compile()
+    rows = {
+        f"(a) batch statistics, batches of {TEST_BATCH_SIZE}": accuracy(with_batch, full),
+        "(b) batch statistics, batches of 1": accuracy(with_batch, single),
+        "(c) population statistics of each step": accuracy(with_population, single),
+    }
+    # Whatever is assigned is used from then on; nothing is compiled again.
+    graph.assign(graph.population.averaged_over_time())
+    rows["(d) population statistics averaged over time"] = accuracy(with_population, single)
+    return rows
+
+
+def say(what: str) -> None:
+    """Print what is happening, at once."""
+    print(what, flush=True)
+
+
+def main(out: Path) -> None:
     """Train, estimate the population statistics, and compare four ways to predict."""
     engine.config.floatX = "float32"
     rng = np.random.default_rng(0)
     train_series, test_series = load("TRAIN"), load("TEST")
-    x, mask, speaker = at.tensor3("x"), at.matrix("mask"), at.ivector("speaker")
-    p = make_parameters(rng)
-    scores = bn_lstm(x, mask, p) @ p["W_out"] + p["b_out"]
-    log_likelihood = at.log(at.special.softmax(scores, axis=1))
-    loss = -log_likelihood[at.arange(speaker.shape[0]), speaker].mean()
-    train = engine.function([x, mask, speaker], loss, updates=adam(loss, list(p.values())))
+    model = build(rng)
+    train(model, train_series, rng)
+    graph = estimate(model, train_series, rng)
+    population = graph.population
 
-    with tqdm(epochs(train_series, rng), total=EPOCHS * -(-len(train_series) // BATCH_SIZE)) as bar:
-        for batch in bar:
-            bar.set_description(f"loss {float(train(**batch)):.3f}")
-
-    # The files are sorted by speaker; batches to compare with training batches must not be.
-    order = np.random.default_rng(1).permutation(len(test_series))
-    full = make_batches(test_series, TEST_BATCH_SIZE, order)
-    single = make_batches(test_series, 1)
-    inputs = [x, mask]
-    with_batch = engine.function(inputs, scores)
-    rows = {
-        f"(a) batch statistics, batches of {TEST_BATCH_SIZE}": accuracy(with_batch, full),
-        "(b) batch statistics, batches of 1": accuracy(with_batch, single),
-    }
-
-    batches = make_batches(train_series, BATCH_SIZE, rng.permutation(len(train_series)))
-    batches = [(b["x"], b["mask"]) for b in batches]
-    inference_scores = get_inference_graph(inputs, scores, batches, progress=True)
-    with_population = engine.function(inputs, inference_scores)
-    rows["(c) population statistics of each step"] = accuracy(with_population, single)
-
-    # Predicting needs no more. An InferenceGraph also gives the population, and takes another one.
-    graph = InferenceGraph(inputs, scores)
-    population = graph.estimate(batches)
-    graph.assign(population.averaged_over_time())
-    with_averages = engine.function(inputs, graph.outputs)
-    rows["(d) population statistics averaged over time"] = accuracy(with_averages, single)
-
+    rows = compare(model, graph, test_series)
     print(f"\n{'test accuracy under':<48}{'%':>6}")
     for name, value in rows.items():
         print(f"{name:<48}{100 * value:>6.1f}")
-    plot(population)
+    out.mkdir(parents=True, exist_ok=True)
+    plot(population, out / "japanese_vowels.png")
+    say(f"\nThe picture of the population is {out / 'japanese_vowels.png'}.")
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("runs"), help="folder for the picture")
+    main(parser.parse_args().out)

@@ -17,7 +17,7 @@ FLOORS = [
     {"graph", "population"},
     {"estimation"},
     {"report"},
-    {"arguments", "normalization", "inference", "compiled", "predictor"},
+    {"arguments", "normalization", "inference", "compiled", "predictor", "shipping", "versions"},
 ]
 INDEPENDENT = {"graph", "population"}
 

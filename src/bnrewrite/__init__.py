@@ -56,6 +56,7 @@ from bnrewrite.normalization import batch_normalize as batch_normalize
 from bnrewrite.population.population import Population as Population
 from bnrewrite.predictor import Predictor as Predictor
 from bnrewrite.report.plots import plot_population as plot_population
+from bnrewrite.shipping import load_predictor as load_predictor
 
 __all__ = [
     "EstimateError",
@@ -77,6 +78,7 @@ __all__ = [
     "export_statistics",
     "fast_compilation",
     "get_inference_graph",
+    "load_predictor",
     "mark_moments",
     "mark_statistic",
     "plot_population",

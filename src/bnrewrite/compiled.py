@@ -1,17 +1,19 @@
-"""Compiled: an inference graph, checked, whose outputs can be compiled to a fast function."""
+"""Compiled: an inference graph, checked, whose outputs can be compiled, or saved to be compiled."""
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import os
+from collections.abc import Mapping
 from typing import Any
 
-from bnrewrite.graph.engine import Variable, function
-from bnrewrite.graph.fast import fast_compilation
+from bnrewrite.estimation.turns import in_turn
+from bnrewrite.graph.engine import Variable
 from bnrewrite.graph.inputs import check_mode
 from bnrewrite.graph.updates import check_updates
-from bnrewrite.predictor import Outputs, Predictor, output_list
+from bnrewrite.predictor import Asked, Outputs, Predictor, compiled, output_list
 from bnrewrite.report.checked import Checked
 from bnrewrite.report.structure import statistics_left
+from bnrewrite.shipping import save_predictor
 
 
 class Compiled(Checked):
@@ -67,16 +69,52 @@ class Compiled(Checked):
         array([[0.5]])
         """
         check_mode(mode)
+        asked = self._asked(outputs, options.pop("givens", None), options.pop("updates", None))
+        return compiled(asked, self._stored, self._turns, mode, fast, **options)
+
+    @in_turn
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        outputs: Outputs | None = None,
+        givens: Mapping[Variable, Any] | None = None,
+        updates: Mapping[Variable, Any] | None = None,
+    ) -> None:
+        """Write one file that predicts in another process, which has not the code of the model.
+
+        It has parameters, population and graph as they are now; `load_predictor` compiles what it
+        reads. All at once: `path` is never half a file.
+
+        Parameters
+        ----------
+        path : str or path
+            Of the file. It is an npz file, whatever its name.
+        outputs, givens, updates
+            What `compile` would be given.
+
+        Raises
+        ------
+        RuntimeError
+            If there is no population yet.
+        ValueError
+            If there are batch statistics in the graph of the outputs.
+        TypeError
+            If `outputs` are no variables, or something in their graph can't be pickled.
+        OSError
+            If the file can't be written.
+
+        See Also
+        --------
+        load_predictor : With an example.
+        """
+        save_predictor(path, self._asked(outputs, givens, updates), self._stored)
+
+    def _asked(self, outputs: Outputs | None, givens: Any, updates: Any) -> Asked:
         outputs = self.outputs if outputs is None else outputs
-        listed = output_list(outputs)
-        given, updates = (dict(options.get(k) or ()) for k in ("givens", "updates"))
-        self._check_compiled([*listed, *_variables(given), *_variables(updates)])
-        inputs = [v for v in self._inputs if v not in given]
-        with fast_compilation() if fast else nullcontext():
-            compiled = function(
-                inputs, listed, mode=mode, **{"on_unused_input": "ignore", **options}
-            )
-        return Predictor(compiled, inputs, outputs, self._stored, self._turns)
+        listed, given, updated = output_list(outputs), dict(givens or ()), dict(updates or ())
+        self._check_compiled([*listed, *_variables(given), *_variables(updated)])
+        return Asked([v for v in self._inputs if v not in given], outputs, given, updated)
 
     def _check_compiled(self, computed: list[Variable]) -> None:
         """Refuse what would be computed with statistics of the batch, if it is so by mistake."""

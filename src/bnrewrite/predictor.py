@@ -8,16 +8,33 @@ population go with it, and what happens to the graph afterwards does not reach i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from contextlib import nullcontext
+from typing import Any, NamedTuple, TypeAlias
 
 from bnrewrite.cautions import shown
 from bnrewrite.estimation.batches import BatchError, in_order, names
 from bnrewrite.estimation.stored import NO_POPULATION, StoredPopulation
 from bnrewrite.estimation.turns import Turns, in_turn
-from bnrewrite.graph.engine import Variable
+from bnrewrite.graph.engine import Variable, function
+from bnrewrite.graph.fast import fast_compilation
 from bnrewrite.population.population import Population
 
 Outputs: TypeAlias = Variable | Sequence[Variable] | Mapping[str, Variable]
+
+
+class Asked(NamedTuple):
+    """What a predictor is to compute, from what, with what given and updated."""
+
+    inputs: list[Variable]
+    outputs: Outputs
+    givens: dict[Any, Any]
+    updates: dict[Any, Any]
+
+    def variables(self) -> list[Variable]:
+        """All that is computed, or read."""
+        pairs = [*self.givens.items(), *self.updates.items()]
+        told = [*self.inputs, *output_list(self.outputs), *(v for pair in pairs for v in pair)]
+        return [v for v in told if isinstance(v, Variable)]
 
 
 class Predictor:
@@ -37,14 +54,14 @@ class Predictor:
         function: Callable[..., list[Any]],
         inputs: Sequence[Variable],
         outputs: Outputs,
-        stored: StoredPopulation,
+        stored: StoredPopulation | KeptPopulation,
         turns: Turns,
     ) -> None:
         self.function = function
         self._inputs, self._turns = list(inputs), turns
         self._names = [*outputs] if isinstance(outputs, Mapping) else None
         self._is_single = isinstance(outputs, Variable)
-        self._stored: StoredPopulation | _Kept = stored
+        self._stored = stored
 
     @property
     def population(self) -> Population | None:  # noqa: D102
@@ -98,15 +115,15 @@ class Predictor:
         return [*batch, *in_order(named, rest, "the batch")]
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = _Kept(self._stored.population, self._stored.is_known())
+        kept = KeptPopulation(self._stored.population, self._stored.is_known())
         return {**self.__dict__, "_stored": kept, "_turns": Turns()}
 
     def __repr__(self) -> str:
         return f"Predictor({', '.join(names(self._inputs))})"
 
 
-class _Kept:
-    """What is known of the population of a predictor that was pickled."""
+class KeptPopulation:
+    """What is known of the population of a predictor that was pickled or loaded."""
 
     def __init__(self, population: Population | None, is_known: bool) -> None:
         self.population, self._is_known = population, is_known
@@ -114,6 +131,22 @@ class _Kept:
     def is_known(self) -> bool:
         """Whether there was one, or arrays in its place."""
         return self._is_known
+
+
+def compiled(
+    asked: Asked,
+    stored: StoredPopulation | KeptPopulation,
+    turns: Turns,
+    mode: Any,
+    fast: bool,
+    **options: Any,
+) -> Predictor:
+    """The predictor of what is `asked`; the options are told in `InferenceGraph.compile`."""
+    inputs, outputs, givens, updates = asked
+    options = {"on_unused_input": "ignore", "givens": givens, "updates": updates, **options}
+    with fast_compilation() if fast else nullcontext():
+        compiled = function(inputs, output_list(outputs), mode=mode, **options)
+    return Predictor(compiled, inputs, outputs, stored, turns)
 
 
 def output_list(outputs: Any) -> list[Variable]:

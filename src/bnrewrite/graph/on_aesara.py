@@ -30,6 +30,7 @@ from aesara.graph.null_type import NullType as NullType
 from aesara.graph.op import Op as _Op
 from aesara.graph.op import compute_test_value
 from aesara.graph.rewriting.basic import GraphRewriter as GraphRewriter
+from aesara.graph.utils import Scratchpad as Scratchpad
 from aesara.ifelse import IfElse as IfElse
 from aesara.ifelse import ifelse as ifelse
 from aesara.link.c.cmodule import GCC_compiler as GCC_compiler

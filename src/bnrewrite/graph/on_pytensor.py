@@ -31,6 +31,7 @@ from pytensor.graph.rewriting.basic import GraphRewriter as GraphRewriter
 from pytensor.graph.rewriting.basic import get_active_mode
 from pytensor.graph.traversal import ancestors as ancestors
 from pytensor.graph.traversal import graph_inputs as graph_inputs
+from pytensor.graph.utils import Scratchpad as Scratchpad
 from pytensor.link.basic import JITLinker
 from pytensor.link.c.cmodule import GCC_compiler as GCC_compiler
 from pytensor.link.c.op import COp as _COp

@@ -5,7 +5,8 @@ sums they were read from, with a header of JSON: so a loaded population can be m
 another pooling. Where a name can't be that of a file in a zip file, a number stands for it, and the
 header says which. It is written all at once (`write_whole`), and its last bytes are a digest of all
 others, so a file that was changed or cut off is refused. What has no such digest, or has one and
-does not make sense, is refused by `unpack`.
+does not make sense, is refused by `unpack`. The file of a predictor has the same arrays in a folder
+``population``, and is read alike.
 
 Format 1 kept only the sums of its own pooling: other poolings are refused. Formats 1 and 2 have no
 digest. There the values must be those of the sums, or the file was changed.
@@ -33,19 +34,19 @@ from bnrewrite.population.unpack import Loaded, unpack
 from bnrewrite.population.whole import write_whole
 
 FORMAT_VERSION = 3
+FOLDER = "population/"
 _HEADER = "#header"
 
 
-def save(
-    path: str | os.PathLike[str],
+def to_arrays(
     values: Mapping[str, NDArray[Any]],
     tallies: Tallies,
     pooling: Pooling,
     min_coverage: int,
     min_count: MinCount,
-) -> None:
-    """Write a population, all of it or nothing."""
-    members = {name: name if _is_plain(name) else f"#{i}" for i, name in enumerate(values)}
+) -> Arrays:
+    """What is in the file of a population."""
+    members = {name: name if is_plain(name) else f"#{i}" for i, name in enumerate(values)}
     header = {
         "format": FORMAT_VERSION,
         "library": f"bnrewrite {version('bnrewrite')}",
@@ -65,10 +66,15 @@ def save(
     arrays |= _pack(tallies, members)
     # As they are: halves of surrogate pairs that are escaped would come back as whole ones.
     arrays[_HEADER] = np.array(json.dumps(header, ensure_ascii=False))
+    return arrays
+
+
+def save(path: str | os.PathLike[str], arrays: Arrays) -> None:
+    """Write arrays, all of them or nothing."""
     write_whole(path, packed(arrays))
 
 
-def _is_plain(name: str) -> bool:
+def is_plain(name: str) -> bool:
     """Whether a file in a zip file can have this name on every system."""
     return 0 < len(name) <= 200 and name.isprintable() and not {"#", "\\"} & {*name}
 
@@ -100,19 +106,6 @@ def check_values(loaded: Loaded, expected: Mapping[str, NDArray[Any]]) -> None:
 def loading(path: str | os.PathLike[str]) -> Iterator[Loaded]:
     """What `save` has written. Whatever goes wrong inside is a ValueError about the file."""
     content = Path(path).read_bytes()
-    arrays, header = _opened(path, content)
-    try:
-        with np.errstate(all="ignore"):
-            yield unpack(header, arrays)
-    except Exception as error:  # whatever foreign numbers lead to
-        raise ValueError(
-            f"{path} does not have what `Population.save` writes: it was changed, or written by "
-            f"another version. {type(error).__name__}: {error}"
-        ) from error
-
-
-def _opened(path: str | os.PathLike[str], content: bytes) -> tuple[Arrays, dict[str, Any]]:
-    """The arrays in a file, and its header."""
     try:
         check_seal(content)
         arrays = unpacked(content)
@@ -121,13 +114,34 @@ def _opened(path: str | os.PathLike[str], content: bytes) -> tuple[Arrays, dict[
             f"{path} is not a population file, or not a whole one, or was changed after it was "
             f"saved. Only what `Population.save` has written can be loaded. {error}"
         ) from error
+    if _HEADER not in arrays:
+        arrays = in_folder(arrays, FOLDER)
+    with unpacking(path, arrays, is_sealed(content)) as loaded:
+        yield loaded
+
+
+def in_folder(arrays: Arrays, folder: str) -> Arrays:
+    """The arrays of a file whose names begin with `folder`, by the rest of their names."""
+    return {k.removeprefix(folder): v for k, v in arrays.items() if k.startswith(folder)}
+
+
+@contextmanager
+def unpacking(path: str | os.PathLike[str], arrays: Arrays, sealed: bool) -> Iterator[Loaded]:
+    """What `to_arrays` gave. Whatever goes wrong inside is a ValueError about the file."""
     header = _header(path, arrays)
-    if header["format"] >= 3 and not is_sealed(content):
+    if header["format"] >= 3 and not sealed:
         raise ValueError(
             f"{path} was changed after it was saved: it has lost the digest of its content. "
             "`assign` takes a dict of other values."
         )
-    return arrays, header
+    try:
+        with np.errstate(all="ignore"):
+            yield unpack(header, arrays)
+    except Exception as error:  # whatever foreign numbers lead to
+        raise ValueError(
+            f"{path} does not have what `Population.save` writes: it was changed, or written by "
+            f"another version. {type(error).__name__}: {error}"
+        ) from error
 
 
 def _header(path: str | os.PathLike[str], arrays: Arrays) -> dict[str, Any]:

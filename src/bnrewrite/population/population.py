@@ -10,12 +10,14 @@ import os
 
 from bnrewrite.cautions import shown
 from bnrewrite.population import files
+from bnrewrite.population.archive import Arrays
 from bnrewrite.population.counts import MinCount
 from bnrewrite.population.few import caution_few
 from bnrewrite.population.options import checked_path
 from bnrewrite.population.pooled import PooledValues
 from bnrewrite.population.tables import summary_table
 from bnrewrite.population.tallies import Pooling
+from bnrewrite.population.unpack import Loaded
 
 
 class Population(PooledValues):
@@ -150,12 +152,16 @@ class Population(PooledValues):
 
         All at once: `path` is never half a file. A link stays a link, and a mode is kept.
         """
+        files.save(checked_path(path), self.to_arrays())
+
+    def to_arrays(self) -> Arrays:
+        """What `save` writes."""
         options = self.pooling, self.min_coverage, self.min_count
-        files.save(checked_path(path), self._values, self._tallies, *options)
+        return files.to_arrays(self._values, self._tallies, *options)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Population:
-        """Read a file written by `save`.
+        """Read a file written by `save`, or the population in one by `InferenceGraph.save`.
 
         Raises
         ------
@@ -165,8 +171,18 @@ class Population(PooledValues):
             If it can't be read.
         """
         with files.loading(checked_path(path)) as loaded:
-            population = cls(loaded.tallies, loaded.pooling, loaded.min_coverage, loaded.min_count)
-            files.check_values(loaded, population)
+            return cls._of(loaded)
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays, path: str | os.PathLike[str]) -> Population:
+        """What `to_arrays` gave, once it is known that these in `path` were not changed."""
+        with files.unpacking(path, arrays, sealed=True) as loaded:
+            return cls._of(loaded)
+
+    @classmethod
+    def _of(cls, loaded: Loaded) -> Population:
+        population = cls(loaded.tallies, loaded.pooling, loaded.min_coverage, loaded.min_count)
+        files.check_values(loaded, population)
         return population
 
     def summary(self) -> None:
