@@ -146,14 +146,16 @@ def plot(population: Population, path: Path) -> None:
             values = population[f"lstm/{label}.{moment}"]
             steps = np.arange(1, len(values) + 1)
             low, middle, high = np.quantile(values, [0.1, 0.5, 0.9], axis=1)
-            ax.fill_between(steps, low, high, color=colour, alpha=0.25, label="10 to 90 %")
-            ax.plot(steps, middle, color=colour, label="median of units")
+            ax.fill_between(steps, low, high, color=colour, alpha=0.25)
+            ax.plot(steps, middle, color=colour)
             ax.set_ylabel(f"population {moment}")
         column[0].set_title(f"{label} term")
-        column[0].legend(fontsize="small")
         column[2].bar(steps, population.coverage[f"lstm/{label}.mean"], color=colour)
         column[2].set(xlabel="time step", ylabel=f"of {population.n_batches} batches")
-    fig.suptitle("Population statistics of the BN-LSTM, and the batches that count at each step")
+    fig.suptitle(
+        "Population statistics of the BN-LSTM: median of the units, and 10 to 90 %; "
+        "below, the batches that count"
+    )
     fig.savefig(path, dpi=120)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ def test_rnn_fails_alone_with_batch_statistics_and_not_with_those_of_the_populat
     tmp_path: Path,
 ) -> None:
     flags = [flag for flag in os.environ[FLAGS].split(",") if not flag.startswith("mode")]
+    flags += ["linker=cvm"] if not AESARA and shutil.which("g++") else []
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / "rnn.py")],
         env={**os.environ, FLAGS: ",".join(flags)},

@@ -227,6 +227,7 @@ MAJOR, MINOR, *_ = VERSION.split(".")
         ({"engine": "theano"}, rf"saved with theano {VERSION} .* this is {bnrewrite.engine} "),
         ({"engine_version": f"{MAJOR}.{int(MINOR) + 1}.0"}, "Load it with .*, or build the model"),
         ({"engine_version": f"{int(MAJOR) + 1}.{MINOR}.0"}, "may compute something else"),
+        ({"format": "1"}, "not written by `InferenceGraph.save`"),
         ({"format": 2, "bnrewrite": "9.1"}, "format 2, written by bnrewrite 9.1.* later release"),
     ],
 )

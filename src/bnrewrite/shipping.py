@@ -52,7 +52,8 @@ def save_predictor(path: str | os.PathLike[str], asked: Asked, stored: StoredPop
     checked_path(path)
     if not stored.is_known():
         raise RuntimeError(NO_POPULATION)
-    graph, arrays = pickled(asked._replace(outputs=_plain(asked.outputs)), *_named(asked, stored))
+    plain = tuple(asked._replace(outputs=_plain(asked.outputs)))
+    graph, arrays = pickled(plain, *_named(asked, stored))
     population = {} if stored.population is None else stored.population.to_arrays()
     members: Arrays = {
         "versions": np.array(json.dumps(versions())),
@@ -168,11 +169,10 @@ def _opened(path: str | os.PathLike[str]) -> Arrays:
 
 def _unpickled(path: str | os.PathLike[str], members: Arrays, told: dict[str, Any]) -> Asked:
     try:
-        asked: Asked = unpickled(members["graph"].tobytes(), members)
+        return Asked(*unpickled(members["graph"].tobytes(), members))
     except Exception as error:  # a pickle may raise anything
         raise ValueError(
             f"the graph in {path} can't be unpickled here: {type(error).__name__}: {error}. If a "
             "module is missing, it has an op of the graph, and must be importable. The file was "
             f"saved with {told}."
         ) from error
-    return asked

@@ -42,9 +42,10 @@ def checked_versions(path: str | os.PathLike[str], told: str) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If its format is a later one, or its graph one of another engine, or minor version.
+        If it says nothing of the kind, if its format is a later one, or if its graph is one of
+        another engine, or another minor version.
     """
-    theirs: dict[str, Any] = json.loads(told)
+    theirs = _told(path, told)
     if theirs["format"] > FORMAT_VERSION:
         raise ValueError(
             f"{path} has format {theirs['format']}, written by bnrewrite {theirs['bnrewrite']}, "
@@ -60,6 +61,18 @@ def checked_versions(path: str | os.PathLike[str], told: str) -> dict[str, Any]:
             f"compute something else. Load it with {saved[0]} {saved[1]}, or build the model here "
             f"and save it again: {WITHOUT_PICKLE}."
         )
+    return theirs
+
+
+def _told(path: str | os.PathLike[str], told: str) -> dict[str, Any]:
+    try:
+        theirs: dict[str, Any] = json.loads(told)
+        if any(type(theirs[key]) is not type(value) for key, value in versions().items()):
+            raise ValueError("a version is of another type")
+    except Exception as error:  # it may be anything
+        raise ValueError(
+            f"{path} was not written by `InferenceGraph.save`: it does not say by which versions."
+        ) from error
     return theirs
 
 
