@@ -1,9 +1,7 @@
 """What the documentation shows is what happens."""
 
-import contextlib
 import doctest
 import importlib
-import io
 import pkgutil
 import re
 from pathlib import Path
@@ -11,8 +9,11 @@ from pathlib import Path
 import pytest
 
 import bnrewrite
+from pages import blocks_of, run
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README, DOCS = (ROOT / "README.md").read_text(), ROOT / "docs"
+PAGES = {str(p.relative_to(DOCS)): p.read_text() for p in sorted(DOCS.rglob("*.md"))}
 OTHER = {"aesara": "on_pytensor", "pytensor": "on_aesara"}[bnrewrite.engine]
 MODULES = [
     module.name
@@ -27,17 +28,25 @@ def for_this_engine(code: str) -> str:
 
 
 def test_readme_prints_what_it_says() -> None:
-    blocks = re.findall(r"```python\n(.*?)```\n\n((?:    [^\n]*\n)+)", README, flags=re.DOTALL)
-    by_engine = {code.split()[1]: (code, expected) for code, expected in blocks[:2]}
+    blocks = [block for block in blocks_of(README) if block.printed]
+    by_engine = {block.code.split()[1]: block for block in blocks[:2]}
     assert list(by_engine) == ["pytensor", "aesara"]
-    namespace: dict[str, object] = {}
     assert len(blocks) == 3
-    for code, expected in [by_engine[bnrewrite.engine], blocks[2]]:
-        code = for_this_engine(code)
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
-            exec(code, namespace)
-        assert printed.getvalue().split() == expected.split()
+    chosen = [by_engine[bnrewrite.engine], blocks[2]]
+    run([b._replace(code=for_this_engine(b.code)) for b in chosen], "README.md")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # as `aesara.tensor.nnet`, on import
+@pytest.mark.parametrize("page", [page for page, text in PAGES.items() if blocks_of(text)])
+def test_pages_print_what_they_say(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = re.search(r"code on this page is for (\w+)", PAGES[page])
+    assert engine, f"{page} does not say which engine its code is for."
+    if engine[1].lower() != bnrewrite.engine:
+        pytest.skip(f"its code is for {engine[1]}")
+    monkeypatch.chdir(tmp_path)
+    run(blocks_of(PAGES[page]), page)
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -2,8 +2,10 @@
 
 import pkgutil
 import pydoc
+import re
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import bnrewrite
 
@@ -37,3 +39,12 @@ def test_version_is_that_of_the_installed_package() -> None:
 def test_engine_is_the_one_that_this_python_has() -> None:
     assert bnrewrite.engine == ("aesara" if sys.version_info < (3, 12) else "pytensor")
     assert bnrewrite.engine in sys.modules
+
+
+def test_version_to_cite_is_the_one_of_the_project() -> None:
+    root = Path(__file__).parent.parent
+    cited = re.search(r"^version: (\S+)$", (root / "CITATION.cff").read_text(), flags=re.MULTILINE)
+    made = re.search(r'^version = "(.+)"$', (root / "pyproject.toml").read_text(), re.MULTILINE)
+    assert cited
+    assert made
+    assert cited[1] == made[1]

@@ -3,6 +3,8 @@
 A warning is for what is right but weak, or can't be checked. It points at the line of the caller
 that asked, however deep in the library it comes from. What a caller gave is shown in warnings and
 errors by its type and the beginning of its text (`shown`), as an array has no end.
+
+`docs/faq.md` has a section for each class, on why it comes and what to do.
 """
 
 from __future__ import annotations

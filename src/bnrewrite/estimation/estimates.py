@@ -172,8 +172,8 @@ class Estimates:
         Parameters
         ----------
         population : Population, or mapping of str to array
-            A value for each name in `statistics`, with axes (T_1, ..., T_depth, *axes of the
-            statistic). Any T_i will do; past the end the last step is repeated.
+            A value for each name in `statistics`, with axes ``(T_1, ..., T_depth, *axes of the
+            statistic)``. Any T_i will do; past the end the last step is repeated.
         only : str, iterable of str, or callable, optional
             Which of `statistics` get new values, as for `InferenceGraph`; the others keep theirs.
 

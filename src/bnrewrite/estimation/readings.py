@@ -162,7 +162,8 @@ def _without_empty(
     if empty.any() and pooling == "edge":
         raise BatchError(
             f"the count of {source.name!r} in batch {number} is zero for some of its elements, and "
-            'not for others, so that they have no value to average. Choose pooling="moments".'
+            'not for others, so that they have no value to repeat. Choose pooling="reached" or '
+            '"moments".'
         )
     return np.where(empty, 0.0, value) if empty.any() else value
 

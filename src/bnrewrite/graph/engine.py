@@ -7,8 +7,8 @@ define the same names, and is otherwise written once, in the manner of PyTensor:
 
 - An op gives its derivatives by `pullback` and `pushforward` (in Aesara `L_op` and `R_op`), and the
   shapes of its outputs by `shapes_of`.
-- PyTensor freezes the graphs inside of ops. Equal ones are one object, whose nodes can't be built
-  on, and whose variables have lost names and tags. `inner_graph` gives a graph to work on.
+- PyTensor freezes the graphs inside of ops. Equal ones share their nodes, which can't be built on,
+  and whose variables have lost names and tags. `inner_graph` gives a graph to work on.
 """
 
 from __future__ import annotations

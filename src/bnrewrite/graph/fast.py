@@ -37,7 +37,7 @@ _lock = RLock()
 
 @contextmanager
 def fast_compilation() -> Iterator[None]:
-    """Compile faster functions: ``with fast_compilation(): train = aesara.function(...)``.
+    """Compile faster functions: ``with fast_compilation(): train = pytensor.function(...)``.
 
     Elementwise functions use the vectors of the processor, to 4 units in the last place of each,
     where g++ and glibc can do that. On PyTensor the backend is C in the place of Numba, unless the

@@ -48,7 +48,7 @@ def replace_statistics(
         Outputs of a training graph, with marked statistics.
     values : mapping of Statistic to Variable
         A value for each statistic that `outputs` need, as `export_statistics` lists them, with
-        axes (T_1, ..., T_depth, *axes of the statistic).
+        axes ``(T_1, ..., T_depth, *axes of the statistic)``.
 
     Returns
     -------

@@ -106,7 +106,7 @@ class PooledValues(Mapping[str, NDArray[Any]]):
     def averaged_over_time(self) -> dict[str, NDArray[Any]]:
         """Each statistic averaged over its steps, weighted by coverage, as one step.
 
-        With axes (1, ..., 1, *axes of the statistic), as ``InferenceGraph.assign`` takes them.
+        With axes ``(1, ..., 1, *axes of the statistic)``, as ``InferenceGraph.assign`` takes them.
         Where activations take some steps to settle, this degrades performance severely (Cooijmans
         et al. 2017); it is there for comparison.
         """

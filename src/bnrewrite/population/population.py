@@ -22,8 +22,8 @@ from bnrewrite.population.unpack import Loaded
 class Population(FramedValues):
     """The population statistic for each name, with all that is known of how sure it is.
 
-    A value has axes (T_1, ..., T_depth, *axes of the statistic), where T_i is the greatest number
-    of steps seen. What it estimates is chosen by `pooling`:
+    A value has axes ``(T_1, ..., T_depth, *axes of the statistic)``, where T_i is the greatest
+    number of steps seen. What it estimates is chosen by `pooling`:
 
     ``"edge"``
         The mean over batches of the statistic of a batch, each batch counting once whatever its

@@ -4,9 +4,13 @@ What is kept of the batches is enough for all three poolings (see `tallies`), so
 done at any time, and as often as wanted. A step with too few batches or elements holds the value of
 the last one that has enough.
 
-To add a pooling that these sums are enough for: name it in `tallies`, and read it here. One that
+To add a pooling that these sums are enough for: name it in `tallies`, and read it here; where it
+rests on held values, it also has to stand beside "edge" in `tallies` and in `readings`. One that
 needs more, as a median needs all values, has to keep it in `tally` (with `merge`, `to_arrays` and
-`from_arrays`), in `Tallies._forked`, and in a new format of `files` that `unpack` checks.
+`from_arrays`), in `_forked` of `tallies`, and in a new format of `files` that `unpack` checks.
+`docs/architecture.md` has all the steps.
+
+Sharp edge: a pooling that is not named here is read like "reached".
 """
 
 from __future__ import annotations
