@@ -42,7 +42,9 @@ def is_said(quote: str, text: str) -> bool:
 
 
 MESSAGES = {
-    " ".join(text.split()) for path in SOURCE for text in texts(ast.parse(path.read_text()))
+    " ".join(text.split()).replace("... ...", "...")
+    for path in SOURCE
+    for text in texts(ast.parse(path.read_text()))
 }
 
 
