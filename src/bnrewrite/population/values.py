@@ -48,10 +48,12 @@ def _pooled(tallies: Tallies, pooling: Pooling) -> dict[str, Array]:
     if pooling == "edge":
         return {name: tally.moments.padded_mean for name, tally in tallies.by_name.items()}
     values = {name: tally.moments.mean for name, tally in tallies.by_name.items()}
-    if pooling == "moments":
-        for mean, variance in tallies.variances.items():
-            batches = tallies.by_name[mean].moments, tallies.by_name[variance].moments
-            values[mean], values[variance] = tallies.elements[mean].pooled(*batches)
+    if pooling == "reached":
+        return values
+    assert pooling == "moments"  # a further pooling has to be read here
+    for mean, variance in tallies.variances.items():
+        batches = tallies.by_name[mean].moments, tallies.by_name[variance].moments
+        values[mean], values[variance] = tallies.elements[mean].pooled(*batches)
     return values
 
 
