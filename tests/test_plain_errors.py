@@ -255,6 +255,13 @@ OPTIONS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"progress": None}, TypeError, "progress is True or False, and not None"),
     ({"extra": "keep"}, ValueError, r"extra is one of \('raise', 'ignore'\), and not 'keep'"),
     ({"extra": True}, ValueError, r"extra is one of \('raise', 'ignore'\), and not True"),
+    ({"resume": "a.npz"}, TypeError, r"`resume` is a Population, .* got str"),
+    ({"resume": {}}, TypeError, r"`resume` is a Population, .* got dict"),
+    (
+        {"resume": OTHER},
+        ValueError,
+        r"an estimate can't go on from this population:\n  only in one: bn.mean",
+    ),
 ]
 
 VALUES_OF: list[Row] = [

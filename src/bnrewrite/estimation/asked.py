@@ -17,9 +17,12 @@ from bnrewrite.cautions import shown
 from bnrewrite.estimation.batches import Batch, BatchError, Batches, Extra
 from bnrewrite.graph.engine import Variable
 from bnrewrite.graph.exported import Export, Exported
+from bnrewrite.graph.fingerprints import MADE_BY
 from bnrewrite.graph.statistics import Statistic
 from bnrewrite.population.options import checked_min_count, checked_min_coverage
-from bnrewrite.population.tallies import check_pooling
+from bnrewrite.population.origin import Origin
+from bnrewrite.population.resume import resumed
+from bnrewrite.population.tallies import Tallies, check_pooling
 
 
 def checked_exported(exported: Any) -> Exported:
@@ -53,8 +56,9 @@ def check_rule(
     min_count: Any,
     progress: Any,
     extra: Any,
+    resume: Any,
 ) -> None:
-    """Refuse what is no way to average, or none for these statistics."""
+    """Refuse what is no way to average, or none for these statistics, or not to go on from."""
     checked_min_coverage(min_coverage)
     checked_min_count(min_count)
     if not isinstance(progress, bool | np.bool_):
@@ -63,6 +67,10 @@ def check_rule(
         raise ValueError(f"extra is one of {get_args(Extra)}, and not {extra!r}.")
     variances = {mean.name: v.name for mean, v in exported.variance_of.items()}
     check_pooling(pooling, [s.name for s in exported], variances)
+    if resume is not None:
+        dtypes = {s.name: str(s.variable.dtype) for s in exported}
+        origin = Origin(MADE_BY, exported.fingerprints)
+        resumed(Tallies(dtypes, variances, min_count, origin), resume, pooling)
 
 
 def check_batches(batches: Any) -> None:

@@ -1,7 +1,6 @@
 """Estimate: the pass by itself, from what was exported to a population.
 
-Arguments are checked before anything is compiled, but for `resume`, which is checked before the
-first batch is read.
+Arguments are checked before anything is compiled.
 
 Sharp edge: each call compiles a function anew. An `InferenceGraph` keeps its own.
 """
@@ -95,7 +94,7 @@ def estimate_population(
     check_inputs(inputs, [v for e in exported.exports.values() for v in e.variables()])
     check_mode(mode)
     check_batches(batches)
-    check_rule(exported, pooling, min_coverage, min_count, progress, extra)
+    check_rule(exported, pooling, min_coverage, min_count, progress, extra, resume)
     return Estimator(inputs, exported, mode=mode).estimate(
         batches,
         pooling=pooling,

@@ -78,7 +78,7 @@ class Estimates:
         Parameters, and what is raised, are those of `estimate_population`.
         """
         check_batches(batches)
-        check_rule(self._exported, pooling, min_coverage, min_count, progress, extra)
+        check_rule(self._exported, pooling, min_coverage, min_count, progress, extra, resume)
         population = self._estimator.estimate(
             batches,
             pooling=pooling,
@@ -147,7 +147,7 @@ class Estimates:
             The same for Ctrl-C.
         """
         checked = checked_shards(shards, executor)
-        check_rule(self._exported, pooling, min_coverage, min_count, progress, extra)
+        check_rule(self._exported, pooling, min_coverage, min_count, progress, extra, resume)
         population = estimate_shards(
             self._estimator,
             checked,
