@@ -66,6 +66,7 @@ ROWS = [
     Row("memory", "memory: 1000 / 10 batches", 1.02, 1.0),
     Row("marking", "forward: marked / unmarked", 1.02, 1.00),
     Row("marking", "gradient: marked / unmarked", 1.02, 1.00),
+    Row("marking", "gradient: fast / plain", None, None),
 ]
 FUNCTIONS = (
     "forward",
