@@ -35,7 +35,7 @@ WIDE_BLAS = {"OPENBLAS_CORETYPE": "SKYLAKEX"} if IS_WIDE else {}
 # What each engine is told, by the name of a variant; and what OpenBLAS is.
 FLAGS = {
     "aesara": {"default": "", "tuned": TUNED, "no BLAS": f"{TUNED},blas__ldflags="},
-    "pytensor": {"default": "", "C": "linker=cvm"},
+    "pytensor": {"default": "linker=auto", "C": "linker=cvm"},  # examples/backend.py prefers C
 }[engine]
 VARIABLES = {"tuned": WIDE_BLAS, "no BLAS": WIDE_BLAS}
 

@@ -34,8 +34,10 @@ if sys.version_info < (3, 12):
         return moved, draw
 else:
     # C compiles these models in a third of the time that Numba takes, but needs a compiler.
-    linker = "linker=cvm," if shutil.which("g++") else ""
-    os.environ.setdefault("PYTENSOR_FLAGS", linker + "blas__ldflags=")
+    flags = os.environ.get("PYTENSOR_FLAGS", "blas__ldflags=")
+    if shutil.which("g++") and "linker=" not in flags and "mode=" not in flags:
+        flags = f"linker=cvm,{flags}"
+    os.environ["PYTENSOR_FLAGS"] = flags
     import pytensor as engine
     import pytensor.tensor as at
     from pytensor.compile.sharedvalue import SharedVariable
