@@ -49,9 +49,10 @@ def test_flags_are_set_inside_alone_and_own_ones_stay_in_front() -> None:
 @needs_compiler
 def test_the_steps_of_loops_are_run_in_c() -> None:
     x = at.dmatrix("x")
-    y = engine.scan(lambda x_t, s: at.tanh(x_t + s), [x], [at.zeros_like(x[0])])
-    with fast_compilation():
-        f = engine.function([x], y, mode="FAST_RUN" if engine.AESARA else "CVM")
+    with engine.flags(mode="FAST_RUN" if engine.AESARA else "CVM"):
+        y = engine.scan(lambda x_t, s: at.tanh(x_t + s), [x], [at.zeros_like(x[0])])
+        with fast_compilation():
+            f = engine.function([x], y)
     loops = [node.op for node in f.maker.fgraph.apply_nodes if isinstance(node.op, Scan)]
     assert [type(op.fn.vm).__name__ for op in loops] == ["CVM"]
     state, values = np.zeros(3), np.arange(12.0).reshape(4, 3) / 12
