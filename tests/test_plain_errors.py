@@ -428,7 +428,7 @@ def test_keys_that_are_no_inputs_are_refused_or_left_out() -> None:
 
 
 def test_missing_inputs_are_named_whatever_else_there_is() -> None:
-    with pytest.raises(ValueError, match=r"batch 1 .* missing \['x'\], unknown \[\]"):
+    with pytest.raises(ValueError, match=r"batch 1 .*\]: missing \['x'\]\. Unnamed"):
         graph.estimate([{"z": 1}], extra="ignore")
 
 

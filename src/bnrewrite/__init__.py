@@ -38,6 +38,7 @@ from bnrewrite.cautions import Indistinguishable as Indistinguishable
 from bnrewrite.cautions import LostTags as LostTags
 from bnrewrite.cautions import NotChecked as NotChecked
 from bnrewrite.cautions import OtherOrigin as OtherOrigin
+from bnrewrite.cautions import StaleStatistics as StaleStatistics
 from bnrewrite.cautions import UnmarkedStatistic as UnmarkedStatistic
 from bnrewrite.estimation.estimate import estimate_population as estimate_population
 from bnrewrite.estimation.shards import ShardError as ShardError
@@ -71,6 +72,7 @@ __all__ = [
     "Population",
     "Predictor",
     "ShardError",
+    "StaleStatistics",
     "Statistic",
     "UnmarkedStatistic",
     "batch_normalize",

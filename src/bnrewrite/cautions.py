@@ -37,6 +37,10 @@ class OtherOrigin(UserWarning):
     """It can't be checked whether a population is one of this graph."""
 
 
+class StaleStatistics(UserWarning):
+    """Parameters have changed since the population was estimated."""
+
+
 class FewElements(UserWarning):
     """A variance rests on fewer than two elements, or is 0."""
 

@@ -110,6 +110,11 @@ class Compiled(Checked):
         OSError
             If the file can't be written.
 
+        Warns
+        -----
+        StaleStatistics
+            If parameters have changed since the population was estimated.
+
         See Also
         --------
         load_predictor : With an example.

@@ -33,6 +33,7 @@ from typing import Any
 
 import numpy as np
 
+from bnrewrite.estimation.parameters import caution_changed
 from bnrewrite.estimation.stored import NO_POPULATION, StoredPopulation
 from bnrewrite.estimation.turns import Turns
 from bnrewrite.graph.engine import SharedVariable, Variable, graph_inputs
@@ -52,6 +53,7 @@ def save_predictor(path: str | os.PathLike[str], asked: Asked, stored: StoredPop
     checked_path(path)
     if not stored.is_known():
         raise RuntimeError(NO_POPULATION)
+    caution_changed(stored.estimated_with)
     plain = tuple(asked._replace(outputs=_plain(asked.outputs)))
     graph, arrays = pickled(plain, *_named(asked, stored))
     population = {} if stored.population is None else stored.population.to_arrays()

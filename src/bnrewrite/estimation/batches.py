@@ -62,11 +62,11 @@ def _mapping_in_order(
     known = set(keys.values())
     unknown = [str(key) for key in batch if key not in known] if extra == "raise" else []
     ambiguous = [k for k, n in Counter(keys.values()).items() if n > 1 and k is not None]
-    if missing or unknown or ambiguous:
+    wrong = {"missing": names(missing), "unknown": unknown, "shared by several inputs": ambiguous}
+    if found := ", ".join(f"{what} {which}" for what, which in wrong.items() if which):
         hint = ' Keys that are no inputs are left out with `extra="ignore"`.' if unknown else ""
         raise BatchError(
-            f"{name} does not fit the inputs {names(inputs)}: missing {names(missing)}, "
-            f"unknown {unknown}, shared by several inputs {ambiguous}. Unnamed inputs, and inputs "
+            f"{name} does not fit the inputs {names(inputs)}: {found}. Unnamed inputs, and inputs "
             f"of equal names, can be given in a dict by input or in a tuple.{hint}"
         )
     return [batch[key] for key in keys.values()]

@@ -177,8 +177,8 @@ def _check_finite(source: Source, value: Array, number: int) -> None:
     finite = np.isfinite(value)
     if not finite.all():
         step = tuple(int(i) for i in np.argwhere(~finite)[0][: source.depth])
-        where = f" at step {step[0] if len(step) == 1 else step}" if step else ""
+        at_step = f" at step {step[0] if len(step) == 1 else step} (counted from 0)" if step else ""
         raise BatchError(
-            f"{source.name!r} is not finite in batch {number}{where} (counted from 0). Check "
+            f"{source.name!r} is not finite in batch {number}{at_step}. Check "
             "the parameters and the batch; a mean over no elements, as behind a mask, is NaN."
         )

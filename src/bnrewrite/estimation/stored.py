@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 
 from bnrewrite.estimation.commit import Change, commit
 from bnrewrite.estimation.misfits import fitted, shape_of
+from bnrewrite.estimation.parameters import Digests
 from bnrewrite.graph.engine import (
     CheckAndRaise,
     SharedVariable,
@@ -48,6 +49,8 @@ class StoredPopulation:
         The same, which can't be computed before there are values.
     population : Population or None
         What was assigned last, if it was one.
+    estimated_with : dict of SharedVariable to bytes
+        Digests of the parameters that it was estimated with, as far as they are known.
     """
 
     @without_test_values
@@ -55,13 +58,17 @@ class StoredPopulation:
         self._exported = exported
         self.variables: dict[Statistic, SharedVariable] = {s: _empty(s) for s in exported}
         self.population: Population | None = None
+        self.estimated_with: Digests = {}
         self._is_known = shared(np.int8(0), name="is_estimated")
         self.values: dict[Statistic, Variable] = {
             s: _require_estimate(v, self._is_known) for s, v in self.variables.items()
         }
 
     def assign(
-        self, population: Mapping[str, ArrayLike], chosen: Collection[Statistic] | None = None
+        self,
+        population: Mapping[str, ArrayLike],
+        chosen: Collection[Statistic] | None = None,
+        estimated_with: Digests | None = None,
     ) -> None:
         """Store the value of each statistic by its name, all of them or none.
 
@@ -81,7 +88,8 @@ class StoredPopulation:
         converted = fitted(self._exported, population, origin)
         changes = [_setting(self.variables[s], array) for s, array in converted.items()]
         changes.append(_setting(self._is_known, np.int8(1)))
-        changes.append(Change(partial(setattr, self, "population"), latest, self.population))
+        for name, value in (("population", latest), ("estimated_with", estimated_with or {})):
+            changes.append(Change(partial(setattr, self, name), value, getattr(self, name)))
         commit(changes)
 
     def _with_the_rest(
