@@ -34,8 +34,8 @@ KINDS = ("map", "recurrent", "backwards", "reduce", "until", "op")
 Program = tuple[Any, ...]
 
 SEARCH = "BNREWRITE_EXAMPLES" in os.environ
+N_EXAMPLES = -(-int(os.environ.get("BNREWRITE_EXAMPLES", "300")) // len(KINDS))
 SETTINGS = settings(
-    max_examples=-(-int(os.environ.get("BNREWRITE_EXAMPLES", "300")) // len(KINDS)),
     phases=(Phase.generate, Phase.shrink) if SEARCH else (Phase.generate,),
     derandomize=not SEARCH,
     database=None,
@@ -190,10 +190,11 @@ def check(program: Program, compiled: bool) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_random_program_is_rewritten_right(kind: str) -> None:
+def test_random_program_is_rewritten_right(kind: str, repeats: Callable[[int], int]) -> None:
+    examples = settings(SETTINGS, max_examples=N_EXAMPLES if SEARCH else repeats(N_EXAMPLES))
     first = st.tuples(st.just(kind), programs(len(LONGER) - 1))
     program = st.builds(lambda first, others: (first, *others), first, programs(1))
-    SETTINGS(given(program.filter(is_marked), st.sampled_from([False, False, True]))(check))()
+    examples(given(program.filter(is_marked), st.sampled_from([False, False, True]))(check))()
 
 
 @pytest.mark.parametrize("compiled", [False, True])

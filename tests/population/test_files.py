@@ -5,7 +5,7 @@ import os
 import time
 import tracemalloc
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -300,7 +300,9 @@ N_MUTATED = 10_000
 
 
 @pytest.mark.parametrize("mutate", MUTATIONS, ids=lambda mutate: mutate.__name__)
-def test_mutated_files_are_refused_or_what_they_were(mutate: Any, tmp_path: Path) -> None:
+def test_mutated_files_are_refused_or_what_they_were(
+    mutate: Any, tmp_path: Path, repeats: Callable[[int], int]
+) -> None:
     path = tmp_path / "population.npz"
     originals = {**CONTENTS, "current": current()}
     populations = {}
@@ -308,7 +310,7 @@ def test_mutated_files_are_refused_or_what_they_were(mutate: Any, tmp_path: Path
         path.write_bytes(content)
         populations[name] = Population.load(path)
     rng = np.random.default_rng(MUTATIONS.index(mutate))
-    n_refused, n = 0, N_MUTATED // len(MUTATIONS) + 1
+    n_refused, n = 0, repeats(N_MUTATED // len(MUTATIONS) + 1)
     for i in range(n):
         name = "current" if i % 2 else OLD[i // 2 % len(OLD)]
         content = mutate(originals[name], rng)

@@ -5,6 +5,7 @@ example's output is compared with that of the example alone.
 """
 
 import warnings
+from collections.abc import Callable
 from itertools import count
 
 import numpy as np
@@ -21,8 +22,8 @@ from engine import tensor as at
 from test_random_graphs import Program
 
 N, BATCH_AXIS = 4, 3
+N_EXAMPLES = 30
 SETTINGS = settings(
-    max_examples=30,
     phases=(Phase.generate,),
     derandomize=True,
     database=None,
@@ -68,8 +69,8 @@ def check(program: Program) -> None:
         assert graph.verify((x,), (BATCH_AXIS,))
 
 
-def test_random_program_that_leaks_is_refused_and_no_other() -> None:
-    SETTINGS(given(PROGRAMS)(check))()
+def test_random_program_that_leaks_is_refused_and_no_other(repeats: Callable[[int], int]) -> None:
+    settings(SETTINGS, max_examples=repeats(N_EXAMPLES))(given(PROGRAMS)(check))()
 
 
 def check_axes(program: Program) -> None:
@@ -85,6 +86,8 @@ def check_axes(program: Program) -> None:
 FOUND: list[list[int]] = []
 
 
-def test_axis_of_the_examples_of_a_random_program_is_found_or_left_open() -> None:
-    SETTINGS(given(PROGRAMS)(check_axes))()
+def test_axis_of_the_examples_of_a_random_program_is_found_or_left_open(
+    repeats: Callable[[int], int],
+) -> None:
+    settings(SETTINGS, max_examples=repeats(N_EXAMPLES))(given(PROGRAMS)(check_axes))()
     assert FOUND.count([BATCH_AXIS]) > len(FOUND) / 4
