@@ -139,10 +139,10 @@ def main() -> None:
         return quick(options)
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     mine = results.setdefault(engine, {})
-    mine["machine"] = table.machine()
     for group in options.groups or GROUPS:
         for run in GROUPS[group][1]:
             mine.setdefault(group, {})[str(run)] = measure(group, run, options)
+            mine.setdefault("machines", {})[group] = table.machine()
             RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     table.write(results, HERE / "README.md")
     return None

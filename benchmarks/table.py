@@ -108,13 +108,22 @@ def write(results: Results, path: Path) -> None:
     text = path.read_text()
     before, rest = text.split(BEGIN)
     parts = [
-        *(f"Measured on: {of_engine['machine']}." for of_engine in results.values()),
+        *_machines(results),
         _outside(results),
         _table("Beside our own", ROWS, results, dict.fromkeys(results, MAIN)),
         _variants(results),
         *(_memory(name, results[name]) for name in results),
     ]
     path.write_text("\n\n".join([before + BEGIN, *parts, END + rest.split(END)[1]]))
+
+
+def _machines(results: Results) -> list[str]:
+    """Where each group was measured."""
+    groups: dict[str, list[str]] = {}
+    for of_engine in results.values():
+        for group, where in of_engine["machines"].items():
+            groups.setdefault(where, []).append(group)
+    return [f"Measured on {where}: {', '.join(found)}." for where, found in groups.items()]
 
 
 def _table(title: str, rows: list[Row], results: Results, variants: dict[str, str]) -> str:
