@@ -8,6 +8,7 @@ everything. The selection follows a rule, which holds for new tests, too:
 - A test that repeats something n times asks the fixture `repeats`, which says √n.
 - A test is left out that is marked as `exhaustive`: for a test which is slow, and whose kind of
   behavior is covered by a faster one.
+- The steps of loops are not compiled by g++, unless a test asks for a mode that does so.
 
 The tests of a file that is named on the command line all run, and so do those that `--lf` chooses.
 
@@ -21,7 +22,8 @@ import os
 import signal
 import sys
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +103,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def repeats(request: pytest.FixtureRequest) -> Callable[[int], int]:
     """Say how often to repeat something that is repeated so many times if all tests run."""
     return int if is_wanted_whole(request.node) else some
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _steps_in_python(request: pytest.FixtureRequest) -> Iterator[None]:
+    engine = sys.modules.get("engine")
+    wanted = engine and not request.config.getoption("all")
+    with engine.steps_in_python() if wanted else nullcontext():
+        yield
 
 
 # ---- processes of pytest-xdist, each of which collects the tests

@@ -94,6 +94,25 @@ def flags(**changed: Any) -> Iterator[None]:
     module.compile.mode.instantiated_default_mode = None
 
 
+@contextmanager
+def steps_in_python() -> Iterator[None]:
+    """Have nothing compiled by g++ for the steps of loops, where a mode runs all else in Python.
+
+    In PyTensor they are compiled in FAST_COMPILE, too: a minute for many a test of loops in loops.
+    """
+    if AESARA:
+        yield
+        return
+    from pytensor.compile.inner_function import HasInnerFunction, link_only_mode
+    from pytensor.link.vm import VMLinker
+
+    link_mode = HasInnerFunction.link_mode
+    python = link_only_mode(VMLinker(use_cloop=False, c_thunks=False))
+    HasInnerFunction.link_mode = lambda op, impl: python if impl == "py" else link_mode(op, impl)
+    yield
+    HasInnerFunction.link_mode = link_mode
+
+
 def op_of(inputs: list[Variable], outputs: list[Variable]) -> Callable[..., Any]:
     """An `OpFromGraph`, which in PyTensor has to be given the shared variables in it."""
     if AESARA:

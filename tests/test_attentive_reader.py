@@ -421,6 +421,7 @@ def table_of(output: str) -> list[str]:
     return [line for line in output.splitlines() if line.startswith("|")]
 
 
+@pytest.mark.exhaustive  # two minutes
 def test_evaluation_in_a_new_process_gives_the_numbers_of_training(tmp_path, rng):
     folder = write_corpus(tmp_path / "corpus", rng, {"train": 64, "valid": 12, "test": 12})
     options = ["--quick", "--data", folder, "--out", tmp_path / "runs", "--epochs", 1]
@@ -431,6 +432,7 @@ def test_evaluation_in_a_new_process_gives_the_numbers_of_training(tmp_path, rng
     assert len(list(saved.parent.glob("*.png"))) == 3
 
 
+@pytest.mark.exhaustive  # a minute
 def test_a_resumed_run_is_the_run_without_a_break(tmp_path, rng):
     folder = write_corpus(tmp_path / "corpus", rng, {"train": 24, "valid": 4, "test": 4})
     settings = runs.Settings("lstm", str(folder), units=4, batch_size=12, quick=True)

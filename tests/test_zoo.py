@@ -80,8 +80,11 @@ def assert_close(actual: Sequence[Array], desired: Sequence[Array]) -> None:
 
 @pytest.fixture(
     scope="module",
-    params=[(model, trained) for model in zoo.MODELS for trained in (False, True)],
-    ids=lambda param: f"{param[0].name}-{'trained' if param[1] else 'fresh'}",
+    params=[
+        pytest.param((*case.values, trained), id=f"{case.id}-{name}", marks=case.marks)
+        for case in zoo.CASES
+        for name, trained in {"fresh": False, "trained": True}.items()
+    ],
 )
 def case(request: pytest.FixtureRequest) -> Iterator[Case]:
     model, trained = request.param
@@ -199,7 +202,7 @@ def in_order(values: Sequence[Array]) -> list[Array]:
 # ---- the checks
 
 
-@pytest.mark.parametrize("model", zoo.MODELS, ids=lambda model: model.name)
+@pytest.mark.parametrize("model", zoo.CASES)
 def test_training_graph_computes_what_the_oracle_says(model: zoo.Model) -> None:
     with model.flags():
         graph = model.build()

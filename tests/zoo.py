@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 
 import engine
 import oracle
@@ -543,3 +544,11 @@ MODELS = (
         )
     ),
 )
+
+# The models as parameters of tests. In the engine's default modes they compile for half a minute.
+CASES = [
+    pytest.param(
+        model, id=model.name, marks=[pytest.mark.exhaustive] * (model.mode != "FAST_COMPILE")
+    )
+    for model in MODELS
+]

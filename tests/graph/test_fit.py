@@ -157,7 +157,7 @@ def test_lengths_are_followed_through(name: str, depth: int) -> None:
         predict(draw(depth, 4, 3))
 
 
-@pytest.mark.parametrize("model", zoo.MODELS, ids=lambda model: model.name)
+@pytest.mark.parametrize("model", zoo.CASES)
 def test_lengths_of_statistics_are_those_that_they_have(model: zoo.Model) -> None:
     with model.flags():
         graph = model.build()

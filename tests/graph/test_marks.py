@@ -203,6 +203,8 @@ TRAINED = [
     Model(zoo.masked, {"x": "nu", "mask": "?n"}),
     Model(zoo.recurrent, {"x": "tnu"}),
     Model(zoo.lstm, {"x": "tnu", "mask": "?tn"}),
+]
+NESTED = [  # a minute each
     Model(zoo.hierarchy, {"x": "stnu"}),
     Model(zoo.masked, {"x": "nu", "mask": "?n"}, loops=2),
 ]
@@ -210,7 +212,11 @@ TRAINED = [
 
 @pytest.mark.parametrize("differentiate", [False, True])
 @pytest.mark.parametrize("optimizer", ["fast_run", "fast_compile"])
-@pytest.mark.parametrize("model", TRAINED, ids=lambda model: model.name)
+@pytest.mark.parametrize(
+    "model",
+    [*TRAINED, *(pytest.param(model, marks=pytest.mark.exhaustive) for model in NESTED)],
+    ids=lambda model: model.name,
+)
 def test_compiled_training_functions_have_the_nodes_of_the_unmarked_model(
     model: Model, optimizer: str, differentiate: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
