@@ -1,11 +1,9 @@
 """Estimates in several processes equal one estimate, and nothing is lost when a shard fails."""
 
 import multiprocessing
-import re
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -144,14 +142,10 @@ def test_values_are_those_of_numpy(graph: InferenceGraph, pool: Executor) -> Non
         assert_allclose(population[name][t], np.mean(means, axis=0))
 
 
-def test_readme_runs_on_dask(graph: InferenceGraph) -> None:
+def test_dask_estimates_what_one_process_does(graph: InferenceGraph) -> None:
     from distributed import Client
 
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    (code,) = re.findall(r"```python\n(client = .*?)```", readme, flags=re.DOTALL)
-    code = code.replace("threads_per_worker=1", "threads_per_worker=1, dashboard_address=':0'")
-    names = {"Client": Client, "partial": partial, "graph": graph}
-    names |= {"load_batches": noise_free_batches, "paths": LENGTHS}
-    exec(code, names)
-    names["client"].close()
-    assert_same(names["population"], graph.estimate(b for shard in SHARDS for b in shard()))
+    shards = [partial(noise_free_batches, length) for length in LENGTHS]
+    with Client(n_workers=2, threads_per_worker=1, dashboard_address=":0") as client:
+        population = graph.estimate_shards(shards, client.get_executor())
+    assert_same(population, graph.estimate(b for shard in SHARDS for b in shard()))
