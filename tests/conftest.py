@@ -8,7 +8,7 @@ everything. The selection follows a rule, which holds for new tests, too:
 - A test that repeats something n times asks the fixture `repeats`, which says √n.
 - A test is left out that is marked as `exhaustive`: for a test which is slow, and whose kind of
   behavior is covered by a faster one.
-- The steps of loops are not compiled by g++, unless a test asks for a mode that does so.
+- g++ compiles nothing where a mode runs everything in Python (see `engine.interpreted`).
 
 The tests of a file that is named on the command line all run, and so do those that `--lf` chooses.
 
@@ -106,10 +106,10 @@ def repeats(request: pytest.FixtureRequest) -> Callable[[int], int]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _steps_in_python(request: pytest.FixtureRequest) -> Iterator[None]:
+def _interpreted(request: pytest.FixtureRequest) -> Iterator[None]:
     engine = sys.modules.get("engine")
     wanted = engine and not request.config.getoption("all")
-    with engine.steps_in_python() if wanted else nullcontext():
+    with engine.interpreted() if wanted else nullcontext():
         yield
 
 

@@ -95,14 +95,36 @@ def flags(**changed: Any) -> Iterator[None]:
 
 
 @contextmanager
-def steps_in_python() -> Iterator[None]:
-    """Have nothing compiled by g++ for the steps of loops, where a mode runs all else in Python.
+def interpreted() -> Iterator[None]:
+    """Have g++ compile nothing for a mode that runs everything in Python, as FAST_COMPILE does.
 
-    In PyTensor they are compiled in FAST_COMPILE, too: a minute for many a test of loops in loops.
+    It does all the same: in Aesara each operation on constants, and in PyTensor the steps of loops.
+    With an empty compilation directory most of the time goes there.
     """
-    if AESARA:
+    with _constants_folded_in_python() if AESARA else _steps_in_python():
         yield
-        return
+
+
+@contextmanager
+def _constants_folded_in_python() -> Iterator[None]:
+    from aesara.graph.basic import Constant
+    from aesara.tensor.rewriting.basic import constant_folding
+
+    fold = constant_folding.fn
+
+    def fold_in_python(fgraph: Any, node: Apply) -> Any:
+        if not all(isinstance(variable, Constant) for variable in node.inputs):
+            return False
+        with config.change_flags(cxx=""):
+            return fold(fgraph, node)
+
+    constant_folding.fn = fold_in_python
+    yield
+    constant_folding.fn = fold
+
+
+@contextmanager
+def _steps_in_python() -> Iterator[None]:
     from pytensor.compile.inner_function import HasInnerFunction, link_only_mode
     from pytensor.link.vm import VMLinker
 

@@ -78,7 +78,10 @@ def test_estimator_has_the_loop_of_the_training_graph_and_no_other(
     assert len(estimator) <= len(forward) + 2 * len(exported)
 
 
-@pytest.mark.parametrize("differentiate", [False, True])
+@pytest.mark.parametrize(
+    "differentiate",
+    [False, pytest.param(True, marks=pytest.mark.exhaustive)],  # takes two minutes
+)
 def test_marks_leave_nothing_behind_in_training(
     x: Variable, p: models.Parameters, differentiate: bool
 ):
