@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -14,6 +15,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import engine
 from bnrewrite import InferenceGraph, Population, batch_normalize, mark_statistic
 from engine import tensor as at
+from executors import InlineExecutor
 
 RNG = np.random.default_rng(0)
 EPSILON = 1e-4
@@ -191,6 +193,22 @@ def test_pickled_predictor_is_compiled_as_it_was(fast: bool) -> None:
     assert len(run_by) == 2
     assert run_by[0] is run_by[1]
     assert_array_equal(kept(batch), predict(batch))
+
+
+@pytest.mark.skipif(engine.AESARA, reason="Aesara has no batches of matrices")
+def test_predictor_of_functions_that_are_made_at_run_time_is_pickled() -> None:
+    x, a = at.dmatrix("x"), at.dtensor3("a")
+    graph = InferenceGraph([x, a], batch_normalize(x, 1.0, 0.0) + at.linalg.det(a)[:, None])
+    batch = {"x": RNG.normal(size=(4, 3)), "a": RNG.normal(size=(4, 2, 2))}
+    graph.estimate([batch])
+    predict = graph.compile()
+    expected = predict(batch)
+    assert_array_equal(pickle.loads(pickle.dumps(predict))(batch), expected)
+    assert_array_equal(predict(batch), expected)
+    scaled = InferenceGraph([x, a], batch_normalize(x * at.linalg.det(a)[:, None], 1.0, 0.0))
+    population = scaled.estimate_shards([partial(list, [batch])], InlineExecutor())
+    for name, value in scaled.estimate([batch]).items():
+        assert_array_equal(population[name], value)
 
 
 LOADING = """

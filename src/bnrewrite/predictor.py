@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 from bnrewrite.cautions import shown
 from bnrewrite.estimation.batches import BatchError, in_order, names
+from bnrewrite.estimation.parameters import Digests, caution_changed
 from bnrewrite.estimation.stored import NO_POPULATION, StoredPopulation
 from bnrewrite.estimation.turns import Turns, in_turn
 from bnrewrite.graph.engine import Variable, function
 from bnrewrite.graph.fast import compilation
+from bnrewrite.graph.pickled import pickled_function
 from bnrewrite.population.population import Population
 
 Outputs: TypeAlias = Variable | Sequence[Variable] | Mapping[str, Variable]
@@ -52,17 +55,16 @@ class Predictor:
     def __init__(
         self,
         function: Callable[..., list[Any]],
-        inputs: Sequence[Variable],
-        outputs: Outputs,
+        asked: Asked,
         stored: StoredPopulation | KeptPopulation,
         turns: Turns,
         fast: bool,
     ) -> None:
         self.function = function
         self._is_fast = fast
-        self._inputs, self._turns = list(inputs), turns
-        self._names = [*outputs] if isinstance(outputs, Mapping) else None
-        self._is_single = isinstance(outputs, Variable)
+        self._inputs, self._turns, self._given = list(asked.inputs), turns, {*asked.givens}
+        self._names = [*asked.outputs] if isinstance(asked.outputs, Mapping) else None
+        self._is_single = isinstance(asked.outputs, Variable)
         self._stored = stored
 
     @property
@@ -117,9 +119,10 @@ class Predictor:
         return [*batch, *in_order(named, rest, "the batch")]
 
     def __getstate__(self) -> dict[str, Any]:
+        caution_changed(self._stored.estimated_with, self._given)
         kept = KeptPopulation(self._stored.population, self._stored.is_known())
-        function = pickle.dumps(self.function)
-        return {**self.__dict__, "function": function, "_stored": kept, "_turns": Turns()}
+        own = {"function": pickled_function(self.function), "_stored": kept, "_turns": Turns()}
+        return {**self.__dict__, **own, "_given": set()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         with compilation(state["_is_fast"]):  # which unpickling a function comes down to
@@ -132,6 +135,8 @@ class Predictor:
 
 class KeptPopulation:
     """What is known of the population of a predictor that was pickled or loaded."""
+
+    estimated_with: Digests = MappingProxyType({})  # parameters that no one changes any more
 
     def __init__(self, population: Population | None, is_known: bool) -> None:
         self.population, self._is_known = population, is_known
@@ -154,7 +159,7 @@ def compiled(
     options = {"on_unused_input": "ignore", "givens": givens, "updates": updates, **options}
     with compilation(fast):
         compiled = function(inputs, output_list(outputs), mode=mode, **options)
-    return Predictor(compiled, inputs, outputs, stored, turns, fast)
+    return Predictor(compiled, asked, stored, turns, fast)
 
 
 def output_list(outputs: Any) -> list[Variable]:

@@ -53,7 +53,7 @@ def save_predictor(path: str | os.PathLike[str], asked: Asked, stored: StoredPop
     checked_path(path)
     if not stored.is_known():
         raise RuntimeError(NO_POPULATION)
-    caution_changed({v: d for v, d in stored.estimated_with.items() if v not in asked.givens})
+    caution_changed(stored.estimated_with, asked.givens)
     plain = tuple(asked._replace(outputs=_plain(asked.outputs)))
     graph, arrays = pickled(plain, *_named(asked, stored))
     population = {} if stored.population is None else stored.population.to_arrays()

@@ -1,5 +1,6 @@
 """A population is told from that of other parameters, where something is made of it."""
 
+import pickle
 import warnings
 from functools import partial
 from pathlib import Path
@@ -37,6 +38,7 @@ def use(graph: InferenceGraph, tmp_path: Path) -> None:
     graph.verify(BATCHES[0])
     graph.verify()
     graph.save(tmp_path / "model.npz")
+    pickle.dumps(graph.compile())
 
 
 @pytest.mark.parametrize("in_place", [False, True])
@@ -53,6 +55,7 @@ def test_parameters_that_were_trained_on_are_told(
         partial(graph.verify, BATCHES[0]),
         graph.verify,
         partial(graph.save, tmp_path / "model.npz"),
+        partial(pickle.dumps, graph.compile()),
     ):
         with pytest.warns(StaleStatistics, match=STALE):
             used()
@@ -83,6 +86,14 @@ def test_nothing_is_said_of_values_that_were_assigned(
     U.set_value(np.eye(3) / 3)
     graph.assign(population)
     use(graph, tmp_path)
+
+
+def test_values_that_are_given_do_not_count(graph: InferenceGraph, tmp_path: Path) -> None:
+    graph.estimate(BATCHES)
+    U.set_value(np.eye(3) / 3)
+    givens = {U: at.constant(np.eye(3) / 2)}
+    graph.save(tmp_path / "model.npz", givens=givens)
+    pickle.dumps(pickle.loads(pickle.dumps(graph.compile(givens=givens))))
 
 
 def test_an_error_keeps_what_was_known(graph: InferenceGraph) -> None:

@@ -2,15 +2,15 @@
 
 Population statistics belong to one state of the parameters. After more training they are those of
 another model, and nothing about them looks wrong. So an estimate keeps a digest of each shared
-variable that statistics are computed from, and `verify` and `save` compare.
+variable that statistics are computed from, which are compared where a model is verified or shipped.
 
-Sharp edges: nothing is known of values that were assigned, and shared variables that are no arrays
-are not compared.
+Sharp edges: a population itself has no digests, so nothing is known of one that was assigned,
+merged or resumed from. Shared variables that are no arrays are not compared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -30,10 +30,11 @@ def digests_of(computed: Iterable[Variable]) -> Digests:
     return {v: _digest(a) for v, a in values.items() if isinstance(a, np.ndarray)}
 
 
-def caution_changed(before: Digests) -> None:
-    """Warn of those that have changed."""
+def caution_changed(before: Digests, given: Collection[Variable] = ()) -> None:
+    """Warn of those that have changed, and are not `given`: then their values are not used."""
     now = digests_of(before)
-    if changed := sorted(str(v) for v in before if before[v] != now.get(v)):
+    changed = sorted(str(v) for v in before if v not in given and before[v] != now.get(v))
+    if changed:
         caution(
             f"the population was estimated when {changed} had other values, so it is not that of "
             "this model. Call `estimate` again, after the last training step.",

@@ -23,6 +23,7 @@ from bnrewrite.estimation.batches import Batch, Extra
 from bnrewrite.estimation.estimator import Estimator
 from bnrewrite.estimation.stopped import refuse_no_batches
 from bnrewrite.graph.fast import fast_compilation
+from bnrewrite.graph.pickled import pickled_function
 from bnrewrite.population.counts import MinCount
 from bnrewrite.population.tallies import Pooling, Tallies
 
@@ -70,7 +71,7 @@ class Task(NamedTuple):
 
 def packed(estimator: Estimator) -> tuple[str, bytes]:
     """An estimator to be sent, and its digest."""
-    payload = pickle.dumps(_Sent(estimator, os.getpid(), threading.get_ident()))
+    payload = pickled_function(_Sent(estimator, os.getpid(), threading.get_ident()))
     return hashlib.sha256(payload).hexdigest(), payload
 
 

@@ -83,7 +83,26 @@ def _in_order(outputs: Iterable[Variable]) -> Iterator[Apply]:
         yield node
 
 
-class _Pickler(pickle.Pickler):
+def pickled_function(value: Any) -> bytes:
+    """`value`, which has compiled functions, for `pickle.loads`.
+
+    They keep in tags what they call at run time, which may be functions that can't be pickled, and
+    make it anew when they are compiled again.
+    """
+    buffer = io.BytesIO()
+    _WithoutTags(buffer, protocol=5).dump(value)
+    return buffer.getvalue()
+
+
+class _WithoutTags(pickle.Pickler):
+    """Leaves out tags."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        """An empty tag for each."""
+        return (__newobj__, (type(obj),)) if isinstance(obj, Scratchpad) else NotImplemented
+
+
+class _Pickler(_WithoutTags):
     """Puts names in the place of arrays, and leaves out tags and default updates."""
 
     def __init__(self, file: io.BytesIO, names: Mapping[int, str]) -> None:
@@ -100,12 +119,10 @@ class _Pickler(pickle.Pickler):
 
     def reducer_override(self, obj: Any) -> Any:
         """What to pickle of tags, and of shared variables with default updates."""
-        if isinstance(obj, Scratchpad):
-            return __newobj__, (type(obj),)
         if isinstance(obj, SharedVariable) and _has_update(obj):
             made, arguments, state, *_ = obj.__reduce_ex__(5)
             return made, arguments, {**state, _UPDATE: None}
-        return NotImplemented
+        return super().reducer_override(obj)
 
 
 class _Unpickler(pickle.Unpickler):
