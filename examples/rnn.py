@@ -3,7 +3,8 @@
 Each example is a sine of one of four frequencies, from a random phase on, under noise. The network
 normalizes its state at each step over the examples of the batch, inside of the loop. So an example
 that comes alone is subtracted from itself, and nothing is left of it. With population statistics it
-is predicted as well as in a batch. To compile in little time, only the last layer is trained.
+is predicted as well as in a batch. To compile in little time, only the last layer is trained, and
+lengths of axes are given where they are known.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,21 +21,22 @@ engine.config.floatX = "float32"
 
 
 def draw(n: int) -> Batch:
-    """Draw `n` examples: `x` with axes (time, batch, 1), and the number of the frequency."""
-    label = rng.integers(FREQUENCIES, size=n)
+    """Draw `n` examples: `x` with axes (time, batch, 1), and `target` with a 1 at the frequency."""
+    frequency = rng.integers(FREQUENCIES, size=n)
     time = np.linspace(0, 2 * np.pi, STEPS)[:, None]
-    x = np.sin((1 + label) * time + rng.uniform(0, 2 * np.pi, size=n))
+    x = np.sin((1 + frequency) * time + rng.uniform(0, 2 * np.pi, size=n))
     x += 0.2 * rng.normal(size=x.shape)
-    return {"x": x[:, :, None].astype("float32"), "label": label}
+    target = np.eye(FREQUENCIES)[frequency]
+    return {"x": x[:, :, None].astype("float32"), "target": target.astype("float32")}
 
 
 def parameter(value: np.ndarray, name: str) -> Variable:
-    return engine.shared(value.astype("float32"), name=name)
+    return engine.shared(value.astype("float32"), name=name, shape=value.shape)
 
 
 def accuracy(predict: Callable[[np.ndarray], np.ndarray], batches: Iterable[Batch]) -> float:
     """In percent, how many examples get the right frequency."""
-    return 100 * np.mean([predict(b["x"]).argmax(axis=1) == b["label"] for b in batches])
+    return 100 * np.mean([predict(b["x"]).argmax(1) == b["target"].argmax(1) for b in batches])
 
 
 # The training graph. What is a statistic of the batch, `batch_normalize` marks.
@@ -42,7 +44,8 @@ W = parameter(rng.normal(size=(1, UNITS)), "W")
 U = parameter(np.linalg.qr(rng.normal(size=(UNITS, UNITS)))[0], "U")
 beta = parameter(rng.normal(size=UNITS), "beta")
 V = parameter(np.zeros((UNITS, FREQUENCIES)), "V")
-x, label = at.tensor3("x"), at.lvector("label")
+x = at.tensor(name="x", dtype="float32", shape=(STEPS, None, 1))
+target = at.tensor(name="target", dtype="float32", shape=(None, FREQUENCIES))
 
 
 def step(x_t: Variable, h: Variable) -> Variable:
@@ -53,11 +56,11 @@ def step(x_t: Variable, h: Variable) -> Variable:
 start = at.zeros((x.shape[1], UNITS))
 h = scan(step, sequences=[x], outputs_info=[start], name="rnn")
 scores = h.mean(axis=0) @ V
-loss = -at.log(at.special.softmax(scores, axis=1))[at.arange(label.shape[0]), label].mean()
+loss = -(target * at.special.log_softmax(scores, axis=1)).sum(axis=1).mean()
 
 print("compiling the training function ...", flush=True)
 with fast_compilation():  # as all that bnrewrite compiles, so that the parts are shared
-    train = engine.function([x, label], loss, updates=[(V, V - engine.grad(loss, V))])
+    train = engine.function([x, target], loss, updates=[(V, V - engine.grad(loss, V))])
     with_batch = engine.function([x], scores)
 print(f"training on {UPDATES} batches of {BATCH_SIZE} ...", flush=True)
 losses = [float(train(**draw(BATCH_SIZE))) for _ in range(UPDATES)]
