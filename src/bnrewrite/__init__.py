@@ -20,10 +20,10 @@ bodies nobody outside can reach. This library reaches in.
     predict = pytensor.function(inputs, outputs)
 
 `InferenceGraph` is for more: to estimate again after more training without compiling again, to
-check that no batch statistic is left (`verify`), to save and load the population, or to estimate in
-many processes. `export_statistics`, `estimate_population` and `replace_statistics` are the passes
-alone. A saved population is looked at without a program by ``python -m bnrewrite show``, ``plot``
-and ``diff``.
+check that no batch statistic is left (`verify`), to compile a fast function (`compile`) and to ship
+it (`save`, `load_predictor`), to save and load the population, or to estimate in many processes.
+`export_statistics`, `estimate_population` and `replace_statistics` are the passes alone.
+``python -m bnrewrite show``, ``plot`` and ``diff`` look at saved populations without a program.
 
 Import this library before you build loops and compile functions: marks could be lost otherwise.
 Whatever can't be rewritten raises, and names the loop, the cause and the way out.

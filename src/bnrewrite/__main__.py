@@ -57,7 +57,7 @@ def parser() -> ArgumentParser:
         "diff",
         help="compare two files, in units of their standard errors",
         description="Compare two files. Estimates of the same differ by about 1 standard error, "
-        "and by 1.5 to 1.7 if each is from three batches only.",
+        "and by more if they are from few batches, whose standard errors are not known well.",
     )
     one.set_defaults(run=diff)
     one.add_argument("first", help=_FILE)

@@ -1,6 +1,10 @@
 """Inputs: what a graph may be made of and depend on, checked before any work starts.
 
-An engine checks inputs only when it compiles a function, and that is after the graph was built.
+An engine checks inputs only when it compiles a function, and that is after the graph was built. Of
+what passes here everything is known that a graph needs: inputs, shared variables or constants.
+
+Sharp edge: a mode is known by its name only, so that one with a backend that is not installed
+passes, and fails where the engine compiles with it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,11 @@
-"""Images: heat maps of steps and units, and ticks at whole numbers."""
+"""Images: heat maps of steps and units, and ticks at whole numbers.
+
+A few extreme values would take all contrast from the others, so colours end at the 1st and the 99th
+percentile, and an arrow at the colour bar says that there is more. Values on both sides of 0 have
+blue and red, with 0 in the middle. What is not known is grey, and no colour of a value.
+
+Sharp edge: an image of more than 256 steps or units has more of them than pixels, and is smoothed.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +34,6 @@ def draw_steps(ax: Axes, image: Array, colours: str = "viridis", label: str = ""
 def draw_image(ax: Axes, image: Array, colours: str = "viridis", label: str = "") -> None:
     """A heat map: `colours` from low to high, or blue and red if there are values around 0."""
     known = image[np.isfinite(image)] if np.isfinite(image).any() else np.zeros(1)
-    # A few extreme values must not take all contrast; the ends of the colour bar point to them.
     low = float(np.quantile(known, 0.01, method="lower"))
     high = float(np.quantile(known, 0.99, method="higher"))
     if known.min() < 0 < known.max():

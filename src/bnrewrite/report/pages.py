@@ -1,4 +1,11 @@
-"""Pages: how the panels of a statistic, or of all statistics, are laid out as a figure."""
+"""Pages: how the panels of a statistic, or of all statistics, are laid out as a figure.
+
+Up to as many units as there are colours have a line each; of more, quantiles are drawn, and all of
+them as an image. Inner steps have a picture for each kind of number, as none fits over another.
+
+Figures are made without pyplot, on a canvas of their own: pyplot would keep them alive, and needs a
+display where the caller's settings say so. Names are never read as formulas, whatever is in them.
+"""
 
 from __future__ import annotations
 
