@@ -8,12 +8,13 @@ everything. The selection follows a rule, which holds for new tests, too:
 - A test that repeats something n times asks the fixture `repeats`, which says √n.
 - A test is left out that is marked as `exhaustive`: for a test which is slow, and whose kind of
   behavior is covered by a faster one.
-- g++ compiles nothing where a mode runs everything in Python (see `engine.interpreted`).
 
 The tests of a file that is named on the command line all run, and so do those that `--lf` chooses.
 
-The flags of the engine ask for cheap compilation, unless the environment says more. Processes that
-tests start find what is in this folder, too.
+The flags of the engine ask for cheap compilation, unless the environment says more, and g++ compiles
+nothing where a mode runs everything in Python (see `engine.interpreted`): that would be most of the
+time. What is compiled is tested in the default modes. Processes that tests start find what is in
+this folder, too.
 """
 
 import hashlib
@@ -106,10 +107,9 @@ def repeats(request: pytest.FixtureRequest) -> Callable[[int], int]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _interpreted(request: pytest.FixtureRequest) -> Iterator[None]:
+def _interpreted() -> Iterator[None]:
     engine = sys.modules.get("engine")
-    wanted = engine and not request.config.getoption("all")
-    with engine.interpreted() if wanted else nullcontext():
+    with engine.interpreted() if engine else nullcontext():
         yield
 
 

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pytest
 
 AESARA = sys.version_info < (3, 12)
 
@@ -79,6 +80,7 @@ else:
 
 # The default; and in PyTensor, whose default is Numba, C too.
 DEFAULT_MODES = ("Mode",) if AESARA else ("NUMBA", "CVM")
+BOTH_MODES = ("FAST_COMPILE", pytest.param("FAST_RUN", marks=pytest.mark.exhaustive))
 config, function, grad, shared = module.config, module.function, module.grad, module.shared
 scan = _scan
 Updates = dict[Variable, Variable]

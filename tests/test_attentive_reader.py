@@ -289,6 +289,7 @@ def test_a_made_question_is_a_verse_with_a_name_of_the_passage_left_out():
     assert parsed[0].url == "asv://ruth/9/3"
 
 
+@pytest.mark.exhaustive  # a quarter of a minute
 def test_questions_of_the_default_text_share_no_passage_between_splits(tmp_path):
     pytest.importorskip("pythonbible")
     folder = questions.write_questions(tmp_path)
@@ -339,6 +340,7 @@ def test_reversal_is_that_of_numpy_and_twice_it_is_nothing(rng, whole):
     assert_array_equal(again, x)
 
 
+@pytest.mark.exhaustive  # 5 to 20 seconds for each
 @pytest.mark.parametrize("variant", list(runs.VARIANTS))
 def test_padding_is_not_attended_to_and_other_entities_are_not_answers(variant):
     reader, made = judge_and_batches(variant)

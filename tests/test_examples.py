@@ -7,12 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from engine import AESARA
 
 FLAGS = "AESARA_FLAGS" if AESARA else "PYTENSOR_FLAGS"
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
+@pytest.mark.exhaustive  # a minute
 def test_rnn_fails_alone_with_batch_statistics_and_not_with_those_of_the_population(
     tmp_path: Path,
 ) -> None:

@@ -177,6 +177,7 @@ def test_pickled_predictor_keeps_what_it_had() -> None:
     assert_allclose(predict(batch), truth(second, **batch), rtol=1e-12)
 
 
+@pytest.mark.exhaustive  # a quarter of a minute for each
 @pytest.mark.skipif(not engine.config.cxx, reason="there is no C++ compiler")
 @pytest.mark.parametrize("fast", [True, False])
 def test_pickled_predictor_is_compiled_as_it_was(fast: bool) -> None:

@@ -15,6 +15,7 @@ from shards import noise_free_batches
 LENGTHS = [(4, 3), (2, 6)]
 
 
+@pytest.mark.exhaustive  # half a minute for each
 @pytest.mark.parametrize("mode", engine.DEFAULT_MODES)
 def test_workers_estimate_with_the_default_compilers(mode: str) -> None:
     x = at.dtensor3("x")

@@ -42,16 +42,16 @@ CROWDED = """
     predict = engine.function([x], graph.outputs)
 
     def estimate(k):
-        for _ in range(40):
+        for _ in range({repeats}):
             for name, value in graph.estimate(data[k]).items():
                 assert (value == expected[k][name]).all()
 
     def assign():
-        for k in range(1000):
+        for k in range(25 * {repeats}):
             graph.assign(expected[k % 2])
 
     def look():
-        for _ in range(40):
+        for _ in range({repeats}):
             graph.verify()
             graph.gap(data[0][0])
 
@@ -68,8 +68,11 @@ CROWDED = """
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2])
-def test_calls_in_threads_give_what_they_give_one_after_the_other(depth: int) -> None:
+def test_calls_in_threads_give_what_they_give_one_after_the_other(
+    depth: int, repeats: Callable[[int], int]
+) -> None:
     code = textwrap.dedent(CROWDED).replace("{depth}", str(depth))
+    code = code.replace("{repeats}", str(repeats(40)))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "all as expected\n"), done.stderr[-2000:]
 

@@ -589,7 +589,7 @@ def test_what_is_not_a_number_in_the_branch_that_was_taken_is_refused(case: Case
 # ---- batches that a branch can't be computed of
 
 
-@pytest.mark.parametrize("mode", ["FAST_RUN", "FAST_COMPILE"])
+@pytest.mark.parametrize("mode", engine.BOTH_MODES)
 def test_batch_that_did_not_take_a_branch_need_not_suit_it(mode: str) -> None:
     x, c = at.dmatrix("x"), at.lscalar("c")
     wide = bn(x[:, 3:].reshape((-1, 2)), "wide")
@@ -620,7 +620,7 @@ def test_loop_without_steps_is_refused_in_the_branch_that_was_taken_alone(depth:
         graph.estimate([(full, 1), (full[:0], 1)])
 
 
-@pytest.mark.parametrize("mode", ["FAST_RUN", "FAST_COMPILE"])
+@pytest.mark.parametrize("mode", engine.BOTH_MODES)
 def test_branches_are_counted_in_every_mode(mode: str) -> None:
     x, c = at.dtensor3("x"), at.lvector("c")
     y = engine.scan(each_its_own, sequences=[x, c], name="loop")

@@ -242,6 +242,7 @@ def test_derivatives_of_the_inference_graph_are_its_slopes(depth: int, recurrent
         assert_allclose(curvature(batch), slopes(slope_of)[:, 0], rtol=1e-6)
 
 
+@pytest.mark.exhaustive  # half a minute
 def test_second_derivative_of_a_recurrent_loop_is_that_of_the_loop_written_by_hand() -> None:
     x, w = at.dtensor3("x"), engine.shared(WEIGHT, "w")
     statistics = [engine.shared(np.zeros((1, 2)), name) for name in ("mean", "variance")]

@@ -27,7 +27,7 @@ from engine import tensor as at
 
 RNG = np.random.default_rng(0)
 DEPTHS = [0, 1, 2]
-MODES = ["FAST_COMPILE", "FAST_RUN", *(["CVM"] if engine.config.cxx and not engine.AESARA else [])]
+MODES = [*engine.BOTH_MODES, *(["CVM"] if engine.config.cxx and not engine.AESARA else [])]
 
 
 def in_loops(depth: int, body: Callable[[Variable], Variable], x: Variable) -> Variable:
@@ -309,7 +309,7 @@ def test_what_depends_on_the_population_alone_is_still_computed_in_front_of_the_
         return engine.scan(lambda r, h: at.tanh(normalized(r + h)), [x_t], start, name="rnn")
 
     graph = InferenceGraph([x], in_loops(depth - 1, body, x))
-    predict = engine.function([x], graph.outputs, mode="FAST_RUN")
+    predict = engine.function([x], graph.outputs, mode=engine.Mode("py", "fast_run"))
     inside = bodies([predict.maker.fgraph])
     assert len(inside) == depth
     assert "CheckFit" not in operations(inside)

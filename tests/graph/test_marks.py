@@ -211,7 +211,9 @@ NESTED = [  # a minute each
 
 
 @pytest.mark.parametrize("differentiate", [False, True])
-@pytest.mark.parametrize("optimizer", ["fast_run", "fast_compile"])
+@pytest.mark.parametrize(
+    "optimizer", [pytest.param("fast_run", marks=pytest.mark.exhaustive), "fast_compile"]
+)
 @pytest.mark.parametrize(
     "model",
     [*TRAINED, *(pytest.param(model, marks=pytest.mark.exhaustive) for model in NESTED)],

@@ -354,9 +354,11 @@ def test_two_processes_that_save_to_one_path_leave_one_whole_file(path: Path) ->
 
 @posix
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_process_that_is_killed_while_saving_leaves_a_whole_file(path: Path, number: int) -> None:
+def test_process_that_is_killed_while_saving_leaves_a_whole_file(
+    path: Path, number: int, repeats: Callable[[int], int]
+) -> None:
     population_of(0, 200, 200).save(path)
-    for n in range(5):
+    for n in range(repeats(5)):
         process = saving(path, n)
         time.sleep(0.02 + 0.011 * n)
         process.send_signal(number)
