@@ -8,13 +8,11 @@ population go with it, and what happens to the graph afterwards does not reach i
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from bnrewrite.cautions import shown
 from bnrewrite.estimation.batches import BatchError, in_order, names
-from bnrewrite.estimation.parameters import Digests, caution_changed
 from bnrewrite.estimation.stored import NO_POPULATION, StoredPopulation
 from bnrewrite.estimation.turns import Turns, in_turn
 from bnrewrite.graph.engine import Variable, function
@@ -119,7 +117,7 @@ class Predictor:
         return [*batch, *in_order(named, rest, "the batch")]
 
     def __getstate__(self) -> dict[str, Any]:
-        caution_changed(self._stored.estimated_with, self._given)
+        self._stored.caution_changed(self._given)
         kept = KeptPopulation(self._stored.population, self._stored.is_known())
         own = {"function": pickled_function(self.function), "_stored": kept, "_turns": Turns()}
         return {**self.__dict__, **own, "_given": set()}
@@ -136,14 +134,15 @@ class Predictor:
 class KeptPopulation:
     """What is known of the population of a predictor that was pickled or loaded."""
 
-    estimated_with: Digests = MappingProxyType({})  # parameters that no one changes any more
-
     def __init__(self, population: Population | None, is_known: bool) -> None:
         self.population, self._is_known = population, is_known
 
     def is_known(self) -> bool:
         """Whether there was one, or arrays in its place."""
         return self._is_known
+
+    def caution_changed(self, given: Collection[Variable] = ()) -> None:
+        """Say nothing: its parameters are not changed any more."""
 
 
 def compiled(

@@ -33,7 +33,6 @@ from typing import Any
 
 import numpy as np
 
-from bnrewrite.estimation.parameters import caution_changed
 from bnrewrite.estimation.stored import NO_POPULATION, StoredPopulation
 from bnrewrite.estimation.turns import Turns
 from bnrewrite.graph.engine import SharedVariable, Variable, graph_inputs
@@ -53,7 +52,7 @@ def save_predictor(path: str | os.PathLike[str], asked: Asked, stored: StoredPop
     checked_path(path)
     if not stored.is_known():
         raise RuntimeError(NO_POPULATION)
-    caution_changed(stored.estimated_with, asked.givens)
+    stored.caution_changed(asked.givens)
     plain = tuple(asked._replace(outputs=_plain(asked.outputs)))
     graph, arrays = pickled(plain, *_named(asked, stored))
     population = {} if stored.population is None else stored.population.to_arrays()

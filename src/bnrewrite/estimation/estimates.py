@@ -17,7 +17,6 @@ from numpy.typing import ArrayLike
 from bnrewrite.estimation.asked import check_batches, check_rule, checked_shards
 from bnrewrite.estimation.batches import Batches, Extra
 from bnrewrite.estimation.estimator import Estimator
-from bnrewrite.estimation.parameters import digests_of
 from bnrewrite.estimation.shards import Shard, estimate_shards
 from bnrewrite.estimation.stopped import keeping
 from bnrewrite.estimation.stored import StoredPopulation
@@ -80,7 +79,6 @@ class Estimates:
         """
         check_batches(batches)
         check_rule(self._exported, pooling, min_coverage, min_count, progress, extra, resume)
-        parameters = digests_of(self._exported.values())
         population = self._estimator.estimate(
             batches,
             pooling=pooling,
@@ -91,7 +89,7 @@ class Estimates:
             resume=resume,
         )
         with keeping(lambda: population):
-            self._stored.assign(population, estimated_with=parameters)
+            self._stored.assign(population)
         return population
 
     @in_turn
@@ -150,7 +148,6 @@ class Estimates:
         """
         checked = checked_shards(shards, executor)
         check_rule(self._exported, pooling, min_coverage, min_count, progress, extra, resume)
-        parameters = digests_of(self._exported.values())
         population = estimate_shards(
             self._estimator,
             checked,
@@ -165,7 +162,7 @@ class Estimates:
             window=window,
         )
         with keeping(lambda: population):
-            self._stored.assign(population, estimated_with=parameters)
+            self._stored.assign(population)
         return population
 
     @in_turn

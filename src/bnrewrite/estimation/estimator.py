@@ -11,6 +11,7 @@ them, seeded anew for each batch, and differently in each shard.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -26,6 +27,7 @@ from bnrewrite.estimation.batches import (
     in_order,
 )
 from bnrewrite.estimation.noise import is_random_stream, seed_of, spawned
+from bnrewrite.estimation.parameters import digests_of, parameters_of
 from bnrewrite.estimation.progress import watched
 from bnrewrite.estimation.readings import read
 from bnrewrite.estimation.signs import clip_variances
@@ -60,7 +62,8 @@ class Estimator:
         self._inputs = list(inputs)
         outputs, self._sources = sources(exported, mode)
         self._variances = {m.name: v.name for m, v in exported.variance_of.items()}
-        self._origin = Origin(MADE_BY, exported.fingerprints)
+        self._made = Origin(MADE_BY, exported.fingerprints)
+        self._parameters = parameters_of(exported.values())
         streams = [v for v in graph_inputs(outputs) if is_random_stream(v)]
         self._streams = [(v, shared(v.get_value(), name=v.name)) for v in streams]
         borrowed = [Out(v, borrow=True) for v in outputs]
@@ -97,9 +100,18 @@ class Estimator:
         Refuses a pooling that will not be readable.
         """
         dtypes = {s.name: s.dtype for s in self._sources}
-        tallies = Tallies(dtypes, self._variances, min_count, self._origin)
+        tallies = Tallies(dtypes, self._variances, min_count, self._origin())
         tallies.check(pooling, min_count)
         return tallies if resume is None else resumed(tallies, resume, pooling)
+
+    def _origin(self) -> Origin:
+        return replace(
+            self._made, parameters={**self._made.parameters, **digests_of(self._parameters)}
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Elsewhere parameters stay as they are.
+        return {**self.__dict__, "_made": self._origin(), "_parameters": []}
 
     def add(
         self,

@@ -1,16 +1,19 @@
 """Parameters: whether they are still those that the population was estimated with.
 
 Population statistics belong to one state of the parameters. After more training they are those of
-another model, and nothing about them looks wrong. So an estimate keeps a digest of each shared
-variable that statistics are computed from, which are compared where a model is verified or shipped.
+another model, and nothing about them looks wrong. So a population has a digest of each shared
+variable that its statistics were computed from (`Origin`). They are compared with those of the graph
+where it is verified or shipped, and with each other where populations are added up.
 
-Sharp edges: a population itself has no digests, so nothing is known of one that was assigned,
-merged or resumed from. Shared variables that are no arrays are not compared.
+Names tell parameters in all processes, and digests of equal names go together. Sharp edges: nothing
+is known of plain arrays that were assigned, nor of a parameter that was given another name; shared
+variables that are no arrays are not compared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 from hashlib import blake2b
 from typing import Any
 
@@ -19,22 +22,31 @@ from numpy.typing import NDArray
 
 from bnrewrite.cautions import StaleStatistics, caution
 from bnrewrite.graph.engine import SharedVariable, Variable, graph_inputs
-
-Digests = Mapping[SharedVariable, bytes]
-
-
-def digests_of(computed: Iterable[Variable]) -> Digests:
-    """Digests of the arrays that these variables are computed from."""
-    shared = [v for v in graph_inputs(list(computed)) if isinstance(v, SharedVariable)]
-    values = {v: v.get_value(borrow=True) for v in shared}
-    return {v: _digest(a) for v, a in values.items() if isinstance(a, np.ndarray)}
+from bnrewrite.population.origin import Origin
 
 
-def caution_changed(before: Digests, given: Collection[Variable] = ()) -> None:
+def parameters_of(computed: Iterable[Variable]) -> list[SharedVariable]:
+    """The shared variables that these variables are computed from."""
+    return [v for v in graph_inputs(list(computed)) if isinstance(v, SharedVariable)]
+
+
+def digests_of(parameters: Iterable[SharedVariable]) -> dict[str, str]:
+    """Digests of the arrays among their values, by name."""
+    digests = defaultdict(list)
+    for parameter in parameters:
+        value = parameter.get_value(borrow=True)
+        if isinstance(value, np.ndarray):
+            digests[str(parameter)].append(_digest(value))
+    return {name: " ".join(sorted(of_name)) for name, of_name in digests.items()}
+
+
+def caution_changed(
+    origin: Origin, parameters: Iterable[SharedVariable], given: Collection[Variable] = ()
+) -> None:
     """Warn of those that have changed, and are not `given`: then their values are not used."""
-    now = digests_of(before)
-    changed = sorted(str(v) for v in before if v not in given and before[v] != now.get(v))
-    if changed:
+    digests = digests_of(parameters)
+    not_used = {str(variable) for variable in given}
+    if changed := [name for name in origin.changed(digests) if name not in not_used]:
         caution(
             f"the population was estimated when {changed} had other values, so it is not that of "
             "this model. Call `estimate` again, after the last training step.",
@@ -42,6 +54,6 @@ def caution_changed(before: Digests, given: Collection[Variable] = ()) -> None:
         )
 
 
-def _digest(array: NDArray[Any]) -> bytes:
-    about = f"{array.dtype} {array.shape}".encode()
-    return blake2b(np.ascontiguousarray(array).data, digest_size=16).digest() + about
+def _digest(array: NDArray[Any]) -> str:
+    digest = blake2b(np.ascontiguousarray(array).data, digest_size=16).hexdigest()
+    return f"{array.dtype} {array.shape} {digest}"

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 
 from bnrewrite.estimation.commit import Change, commit
 from bnrewrite.estimation.misfits import fitted, shape_of
-from bnrewrite.estimation.parameters import Digests
+from bnrewrite.estimation.parameters import caution_changed, parameters_of
 from bnrewrite.graph.engine import (
     CheckAndRaise,
     SharedVariable,
@@ -30,6 +30,7 @@ from bnrewrite.graph.engine import (
 )
 from bnrewrite.graph.exported import Exported
 from bnrewrite.graph.statistics import Statistic
+from bnrewrite.population.origin import Origin
 from bnrewrite.population.population import Population
 
 NO_POPULATION = (
@@ -49,8 +50,8 @@ class StoredPopulation:
         The same, which can't be computed before there are values.
     population : Population or None
         What was assigned last, if it was one.
-    estimated_with : dict of SharedVariable to bytes
-        Digests of the parameters that it was estimated with, as far as they are known.
+    origin : Origin
+        That of the population; of which nothing is known if it is none.
     """
 
     @without_test_values
@@ -58,7 +59,7 @@ class StoredPopulation:
         self._exported = exported
         self.variables: dict[Statistic, SharedVariable] = {s: _empty(s) for s in exported}
         self.population: Population | None = None
-        self.estimated_with: Digests = {}
+        self.origin = Origin()
         self._is_known = shared(np.int8(0), name="is_estimated")
         self.values: dict[Statistic, Variable] = {
             s: _require_estimate(v, self._is_known) for s, v in self.variables.items()
@@ -68,7 +69,6 @@ class StoredPopulation:
         self,
         population: Mapping[str, ArrayLike],
         chosen: Collection[Statistic] | None = None,
-        estimated_with: Digests | None = None,
     ) -> None:
         """Store the value of each statistic by its name, all of them or none.
 
@@ -86,9 +86,10 @@ class StoredPopulation:
         if chosen is not None:
             latest, population = None, self._with_the_rest(population, chosen)
         converted = fitted(self._exported, population, origin)
+        whole = Origin() if latest is None else latest.origin
         changes = [_setting(self.variables[s], array) for s, array in converted.items()]
         changes.append(_setting(self._is_known, np.int8(1)))
-        for name, value in (("population", latest), ("estimated_with", estimated_with or {})):
+        for name, value in (("population", latest), ("origin", whole)):
             changes.append(Change(partial(setattr, self, name), value, getattr(self, name)))
         commit(changes)
 
@@ -103,6 +104,10 @@ class StoredPopulation:
                 "statistics first."
             )
         return {**population, **rest}
+
+    def caution_changed(self, given: Collection[Variable] = ()) -> None:
+        """Warn if it was estimated with other parameters than there are, and are not `given`."""
+        caution_changed(self.origin, parameters_of(self._exported.values()), given)
 
     def is_known(self) -> bool:
         """Whether there are values."""

@@ -60,6 +60,7 @@ def to_arrays(
         "readable": sorted(tallies.readable),
         "made_by": tallies.origin.made_by,
         "fingerprints": dict(tallies.origin.fingerprints),
+        "parameters": dict(tallies.origin.parameters),
         "numbered": {name: member for name, member in members.items() if name != member},
     }
     arrays: Arrays = {members[name]: value for name, value in values.items()}

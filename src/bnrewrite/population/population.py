@@ -58,7 +58,8 @@ class Population(FramedValues):
         with enough. ``"auto"`` is 8, and 32 in total, or half of what there is at the fullest step
         if that is less. Cooijmans et al. have no such rule; that is ``min_count=0``.
     origin : Origin
-        What ties it to its graph: fingerprints of the statistics, and by what they were made.
+        What ties it to its model: fingerprints of the statistics, by what they were made, and
+        digests of the parameters.
     variances : dict of str to str
         From the name of a mean to that of the variance of the same elements.
     coverage : dict of str to ndarray of int
@@ -132,6 +133,11 @@ class Population(FramedValues):
             If names, shapes or pooling differ; all of it is listed.
         TypeError
             If `other` is no population.
+
+        Warns
+        -----
+        StaleStatistics
+            If they were estimated with different parameters, as far as that is known.
         """
         if not isinstance(other, Population):
             raise TypeError(

@@ -38,6 +38,7 @@ def resumed(empty: Tallies, population: Population, pooling: Pooling) -> Tallies
             "an estimate can't go on from this population:\n  " + "\n  ".join(problems)
         )
     tallies = copy(population._tallies)
-    tallies.dtypes, tallies.origin = empty.dtypes, empty.origin
+    tallies.dtypes = empty.dtypes
+    tallies.origin = empty.origin.together(population.origin)
     tallies.check(pooling, tallies.min_count)
     return tallies

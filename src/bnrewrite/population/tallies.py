@@ -153,6 +153,7 @@ class Tallies:
                 merged.by_name[name].merge(tally)
             else:
                 merged.by_name[name] = _forked(tally)
+        merged.origin = self.origin.together(other.origin)
         merged.n_batches += other.n_batches
         merged.readable &= other.readable
         return merged

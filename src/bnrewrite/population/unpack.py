@@ -23,6 +23,7 @@ from bnrewrite.population.tallies import POOLINGS, Pooling, Tallies
 from bnrewrite.population.tally import Tally
 
 _SUMS = re.compile(r"(.*)#(\w+)\.(\w+)", re.DOTALL)
+_TEXTS = ("numbered", "fingerprints", "parameters")
 _MOST = 2.0**53  # above, floating-point numbers do not count
 _Packed = dict[str, dict[str, Arrays]]
 
@@ -58,7 +59,9 @@ def unpack(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Loa
         packed, readable = _of_format_1(packed, header), {"reached", header["pooling"]}
     _check_sums(header["dtypes"], header["variances"], packed)
     min_count = checked_min_count(header.get("min_count_in_a_batch", 0))
-    origin = Origin(header.get("made_by", ""), header.get("fingerprints", {}))
+    origin = Origin(
+        header.get("made_by", ""), header.get("fingerprints", {}), header.get("parameters", {})
+    )
     tallies = Tallies(header["dtypes"], header["variances"], min_count, origin)
     tallies.by_name = {name: Tally.from_arrays(packed["tally"][name]) for name in header["dtypes"]}
     tallies.elements |= {n: Elements.from_arrays(a) for n, a in packed["elements"].items()}
@@ -86,7 +89,7 @@ def _check_header(header: Mapping[str, Any]) -> None:
     _require(header["n_batches"] > 0, "it has no batches")
     _require(header["pooling"] in POOLINGS, f"{header['pooling']!r} is no pooling")
     _require(isinstance(header.get("made_by", ""), str), "what made it is no text")
-    for texts in (dtypes, variances, *(header.get(k, {}) for k in ("numbered", "fingerprints"))):
+    for texts in (dtypes, variances, *(header.get(k, {}) for k in _TEXTS)):
         _require(isinstance(texts, dict) and _are_texts(texts.values()), "it is no dict of texts")
     _require(_are_texts(header.get("readable", [])), "poolings are texts")
     _require({*variances, *variances.values()} <= {*dtypes}, "a variance is no statistic")

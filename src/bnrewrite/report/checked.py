@@ -12,7 +12,6 @@ from typing import Any
 from bnrewrite.cautions import NotChecked, caution
 from bnrewrite.estimation.batches import Batch, Extra, in_order
 from bnrewrite.estimation.estimates import Estimates
-from bnrewrite.estimation.parameters import caution_changed
 from bnrewrite.estimation.turns import in_turn
 from bnrewrite.graph.engine import Variable
 from bnrewrite.graph.scope import Scope
@@ -99,7 +98,7 @@ class Checked(Estimates):
         outputs = self._output_list()
         values_of, left = self._stored.variables, self.batch_statistics
         verify_structure(self._scope, self._batch_outputs, outputs, values_of, left)
-        caution_changed(self._stored.estimated_with)
+        self._stored.caution_changed()
         comparison = self._comparison
         if batch is None:
             return structure_alone(comparison.labels, "there was no batch to compute.")
