@@ -11,10 +11,9 @@ everything. The selection follows a rule, which holds for new tests, too:
 
 The tests of a file that is named on the command line all run, and so do those that `--lf` chooses.
 
-The flags of the engine ask for cheap compilation, unless the environment says more, and g++ compiles
-nothing where a mode runs everything in Python (see `engine.interpreted`): that would be most of the
-time. What is compiled is tested in the default modes. Processes that tests start find what is in
-this folder, too.
+The flags of the engine ask for cheap compilation, unless the environment says more, and `engine`
+has g++ compile nothing where a mode runs everything in Python: that would be most of the time. What
+is compiled is tested in the default modes. Processes that tests start find what is in this folder.
 """
 
 import hashlib
@@ -23,8 +22,7 @@ import os
 import signal
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -104,13 +102,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def repeats(request: pytest.FixtureRequest) -> Callable[[int], int]:
     """Say how often to repeat something that is repeated so many times if all tests run."""
     return int if is_wanted_whole(request.node) else some
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _interpreted() -> Iterator[None]:
-    engine = sys.modules.get("engine")
-    with engine.interpreted() if engine else nullcontext():
-        yield
 
 
 # ---- processes of pytest-xdist, each of which collects the tests

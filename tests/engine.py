@@ -96,19 +96,7 @@ def flags(**changed: Any) -> Iterator[None]:
     module.compile.mode.instantiated_default_mode = None
 
 
-@contextmanager
-def interpreted() -> Iterator[None]:
-    """Have g++ compile nothing for a mode that runs everything in Python, as FAST_COMPILE does.
-
-    It does all the same: in Aesara each operation on constants, and in PyTensor the steps of loops.
-    With an empty compilation directory most of the time goes there.
-    """
-    with _constants_folded_in_python() if AESARA else _steps_in_python():
-        yield
-
-
-@contextmanager
-def _constants_folded_in_python() -> Iterator[None]:
+def _fold_constants_in_python() -> None:
     from aesara.graph.basic import Constant
     from aesara.tensor.rewriting.basic import constant_folding
 
@@ -121,20 +109,21 @@ def _constants_folded_in_python() -> Iterator[None]:
             return fold(fgraph, node)
 
     constant_folding.fn = fold_in_python
-    yield
-    constant_folding.fn = fold
 
 
-@contextmanager
-def _steps_in_python() -> Iterator[None]:
+def _run_steps_in_python() -> None:
     from pytensor.compile.inner_function import HasInnerFunction, link_only_mode
     from pytensor.link.vm import VMLinker
 
     link_mode = HasInnerFunction.link_mode
     python = link_only_mode(VMLinker(use_cloop=False, c_thunks=False))
     HasInnerFunction.link_mode = lambda op, impl: python if impl == "py" else link_mode(op, impl)
-    yield
-    HasInnerFunction.link_mode = link_mode
+
+
+# In a mode that runs everything in Python, as FAST_COMPILE does, g++ compiles things all the same:
+# in Aesara each operation on constants, and in PyTensor the steps of loops. With an empty
+# compilation directory most of the time goes there.
+_fold_constants_in_python() if AESARA else _run_steps_in_python()
 
 
 def op_of(inputs: list[Variable], outputs: list[Variable]) -> Callable[..., Any]:

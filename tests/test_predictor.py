@@ -13,7 +13,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import engine
-from bnrewrite import InferenceGraph, Population, batch_normalize, mark_statistic
+from bnrewrite import FewElements, InferenceGraph, Population, batch_normalize, mark_statistic
 from engine import tensor as at
 from executors import InlineExecutor
 
@@ -212,6 +212,33 @@ def test_predictor_of_functions_that_are_made_at_run_time_is_pickled() -> None:
         assert_array_equal(population[name], value)
 
 
+@pytest.mark.parametrize(
+    ("x", "why"),
+    [
+        (np.ones((4, 3)), r"'x' has shape \(4, 3\), and needs 3 axes"),
+        (np.ones((4, 5, 2)), r"'x' has shape \(4, 5, 2\), and needs \(None, None, 3\)"),
+        (np.ones((4, 5, 3)), r"'x' has dtype float64, .*: convert it by `.astype\('float32'\)`"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_named(x: np.ndarray, why: str) -> None:
+    variable = at.TensorType("float32", (None, None, 3))("x")
+    graph = InferenceGraph([variable], batch_normalize(variable, 1.0, 0.0, axis=(0, 1)))
+    right = {"x": np.ones((4, 5, 3), "float32")}
+    with pytest.warns(FewElements):
+        graph.estimate([right])
+    predict = graph.compile()
+    with pytest.raises(ValueError, match=r"^the batch does not fit the inputs: " + why):
+        predict(x=x)
+    with pytest.raises(ValueError, match=r"^batch 2 does not fit the inputs: " + why):
+        graph.estimate([right, {"x": x}])
+    with pytest.raises(ValueError, match=r"unknown \['label'\]\.$"):
+        predict(**right, label=1)  # what can't be left out by an option has no advice
+    with pytest.raises(ValueError, match=r'unknown \[\'label\'\]\. .* with `extra="ignore"`\.$'):
+        graph.estimate([{**right, "label": 1}])
+    compiled = graph.compile(allow_input_downcast=True)
+    assert compiled(x=np.ones((4, 5, 3))).dtype == "float32"
+
+
 LOADING = """
 import pickle, sys
 import numpy as np
@@ -231,7 +258,7 @@ def test_pickled_predictor_works_in_a_new_process(tmp_path: Path) -> None:
     command = [sys.executable, "-c", LOADING, *paths]
     printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     assert printed == "Predictor(x, rate) 2\n"
-    assert_allclose(np.load(paths[1]), truth(population, **batch), rtol=1e-12)
+    assert_allclose(np.load(paths[1]), truth(population, **batch), rtol=1e-12, atol=1e-15)
 
 
 def test_threads_take_turns() -> None:

@@ -123,7 +123,8 @@ def _weights_and_count(
     """Bring the mask to the axes of `x`, and count over `axes` what it lets through."""
     if mask.ndim > x.ndim:
         raise ValueError(f"mask has {mask.ndim} axes, and x only {x.ndim}.")
-    leading = at.neq(at.broadcast_to(mask, tuple(x.shape[a] for a in range(mask.ndim))), 0)
+    # `broadcast_to` of Aesara ends the process where a mask has other lengths than `x`.
+    leading = at.neq(at.alloc(mask, *(x.shape[a] for a in range(mask.ndim))), 0)
     weights = at.shape_padright(leading, x.ndim - mask.ndim)
     counted = weights.sum(axis=axes, dtype="int64")
     return weights, counted * _size(x, tuple(a for a in axes if a >= mask.ndim))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from bnrewrite.cautions import shown
-from bnrewrite.estimation.batches import BatchError, in_order, names
+from bnrewrite.estimation.batches import BatchError, in_order, misfits, names
 from bnrewrite.estimation.stored import NO_POPULATION, StoredPopulation
 from bnrewrite.estimation.turns import Turns, in_turn
 from bnrewrite.graph.engine import Variable, function
@@ -95,7 +95,13 @@ class Predictor:
         """
         if not self._stored.is_known():
             raise RuntimeError(NO_POPULATION)
-        outputs = self.function(*self._in_order(batch, named))
+        values = self._in_order(batch, named)
+        try:
+            outputs = self.function(*values)
+        except (TypeError, ValueError) as error:
+            if wrong := misfits(values, self._inputs):
+                raise BatchError(f"the batch does not fit the inputs: {wrong}.") from error
+            raise
         if self._names is not None:
             return dict(zip(self._names, outputs, strict=True))
         return outputs[0] if self._is_single else outputs

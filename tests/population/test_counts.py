@@ -347,7 +347,7 @@ def test_variance_of_fewer_than_two_elements_is_named_with_its_steps(
     counted = " (counted from 0)" if depth else ""
     assert lines[1] == expected + where.replace("\\", "") + counted
     assert len(lines) == 3
-    assert "Set `min_count` to 2 or more" in lines[2]
+    assert "`min_count` of 2 or more" in lines[2]
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)

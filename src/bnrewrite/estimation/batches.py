@@ -27,11 +27,12 @@ class BatchError(ValueError):
 
 
 def in_order(
-    batch: Batch, inputs: Sequence[Variable], name: str, extra: Extra = "raise"
+    batch: Batch, inputs: Sequence[Variable], name: str, extra: Extra | None = None
 ) -> list[Any]:
     """The values of a batch in the order of the inputs.
 
-    `name` is that of the batch in errors; `extra` says what happens to keys that are no inputs.
+    `name` is that of the batch in errors; `extra` says what happens to keys that are no inputs,
+    if the caller has a say in it.
     """
     if isinstance(batch, Mapping):
         values = _mapping_in_order(batch, inputs, name, extra)
@@ -55,21 +56,44 @@ def in_order(
 
 
 def _mapping_in_order(
-    batch: Mapping[Any, Any], inputs: Sequence[Variable], name: str, extra: Extra
+    batch: Mapping[Any, Any], inputs: Sequence[Variable], name: str, extra: Extra | None
 ) -> list[Any]:
     keys = {v: v if v in batch else v.name for v in inputs}
     missing = [v for v, key in keys.items() if key is None or key not in batch]
     known = set(keys.values())
-    unknown = [str(key) for key in batch if key not in known] if extra == "raise" else []
+    unknown = [str(key) for key in batch if key not in known] if extra != "ignore" else []
     ambiguous = [k for k, n in Counter(keys.values()).items() if n > 1 and k is not None]
     wrong = {"missing": names(missing), "unknown": unknown, "shared by several inputs": ambiguous}
     if found := ", ".join(f"{what} {which}" for what, which in wrong.items() if which):
-        hint = ' Keys that are no inputs are left out with `extra="ignore"`.' if unknown else ""
+        hint = ' Keys that are no inputs are left out with `extra="ignore"`.'
+        by_input = (
+            " Unnamed inputs, and inputs of equal names, can be given in a dict by input or in a "
+            "tuple."
+        )
         raise BatchError(
-            f"{name} does not fit the inputs {names(inputs)}: {found}. Unnamed inputs, and inputs "
-            f"of equal names, can be given in a dict by input or in a tuple.{hint}"
+            f"{name} does not fit the inputs {names(inputs)}: {found}."
+            f"{hint if unknown and extra else ''}{by_input if missing or ambiguous else ''}"
         )
     return [batch[key] for key in keys.values()]
+
+
+def misfits(values: Sequence[Any], inputs: Sequence[Variable]) -> str:
+    """What the engine may have refused of arrays, in words of the caller's; or nothing."""
+    found = []
+    for name, v, value in zip(names(inputs), inputs, values, strict=True):
+        array, needed = np.asarray(value), getattr(v.type, "shape", None)
+        if needed is None or getattr(v.type, "dtype", None) is None:
+            continue
+        if array.ndim != len(needed):
+            found.append(f"{name!r} has shape {array.shape}, and needs {len(needed)} axes")
+        elif any(n not in (None, m) for n, m in zip(needed, array.shape, strict=True)):
+            found.append(f"{name!r} has shape {array.shape}, and needs {tuple(needed)}")
+        elif not np.can_cast(array.dtype, v.type.dtype):
+            found.append(
+                f"{name!r} has dtype {array.dtype}, and {v.type.dtype} can't hold all of that: "
+                f"convert it by `.astype({v.type.dtype!r})`"
+            )
+    return "; ".join(found)
 
 
 def is_masked(value: Any) -> bool:

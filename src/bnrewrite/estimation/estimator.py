@@ -25,6 +25,7 @@ from bnrewrite.estimation.batches import (
     Extra,
     empty_inputs,
     in_order,
+    misfits,
 )
 from bnrewrite.estimation.noise import is_random_stream, seed_of, spawned
 from bnrewrite.estimation.parameters import digests_of, parameters_of
@@ -163,6 +164,8 @@ class Estimator:
                     f"batch {number} can't be computed, and has no elements along an axis of "
                     f"inputs {empty}. Leave empty sequences and batches out. {error}"
                 ) from error
+            if wrong := misfits(inputs, self._inputs):
+                raise BatchError(f"batch {number} does not fit the inputs: {wrong}.") from error
             raise
         shapes = {name: tally.shape() for name, tally in before.by_name.items()}
         readings = {

@@ -2,8 +2,8 @@
 
 Population statistics belong to one state of the parameters. After more training they are those of
 another model, and nothing about them looks wrong. So a population has a digest of each shared
-variable that its statistics were computed from (`Origin`). They are compared with those of the graph
-where it is verified or shipped, and with each other where populations are added up.
+variable that its statistics were computed from (`Origin`). These are compared with those of the
+graph where it is verified or shipped, and with each other where populations are added up.
 
 Names tell parameters in all processes, and digests of equal names go together. Sharp edges: nothing
 is known of plain arrays that were assigned, nor of a parameter that was given another name; shared

@@ -45,8 +45,9 @@ def caution_few(
             "these variances are those of too few elements, or of elements that are all the same, "
             "and what they normalize is scaled by up to 1 / sqrt(epsilon):\n  "
             + "\n  ".join(found)
-            + "\nSet `min_count` to 2 or more, so that such steps hold the last one with enough "
-            "elements; or estimate from larger batches, and mask what is padding.",
+            + "\nEstimate from larger batches, and leave out a last one that is small. Of steps, "
+            "`min_count` of 2 or more has those without enough hold the last one with enough. And "
+            "is the mask 1 where there is data, and 0 in the padding?",
             FewElements,
         )
 

@@ -32,9 +32,9 @@ def values_of(
     tallies.check(pooling, min_count)
     if missing := [name for name in tallies.dtypes if name not in tallies.by_name]:
         raise ValueError(
-            f"none of the {tallies.n_batches} batches took the branch (`ifelse`) that {missing} "
-            "are in, or had an element of it behind the mask, which leaves it without a value. "
-            "Estimate from batches that do, or leave the output out that needs them."
+            f"none of the {tallies.n_batches} batches had an element that the mask of {missing} "
+            "lets through, or took the branch (`ifelse`) that it is in, which leaves it without a "
+            "value. Estimate from batches that do, or leave the output out that needs them."
         )
     pooled = _pooled(tallies, pooling)
     values = {}

@@ -114,7 +114,10 @@ def _found_in_rows(batches: OtherBatches, output: Output, rows: Rows) -> Found:
     found: Found = dict.fromkeys(CHECKS, rows.unclear)
     failures = rows.verdict()
     if output.is_noisy and "rows" not in failures:
-        noise = "noise is drawn for each place in a batch, which another place does not get."
+        noise = (
+            "noise is drawn for each place in a batch, which another place does not get. Dropout "
+            "is switched off for prediction."
+        )
         found.update(dict.fromkeys(failures, noise))
         failures = {}
     for check in ("rows", "order", "size"):
