@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from backend import SharedVariable, Variable, at, engine, scan
-from bnrewrite import InferenceGraph, Population, batch_normalize
+from bnrewrite import InferenceGraph, Population, batch_normalize, fast_compilation
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -70,6 +70,11 @@ def make_batches(series: Series, size: int, order: Sequence[int] | None = None) 
     return [make_batch(chosen[i : i + size]) for i in range(0, len(chosen), size)]
 
 
+def share(value: np.ndarray, name: str | None = None) -> SharedVariable:
+    """Give a value that can be updated, and whose shape is known when a function is compiled."""
+    return engine.shared(value.astype("float32"), name=name, shape=value.shape)
+
+
 def make_parameters(rng: np.random.Generator) -> Parameters:
     """Draw orthogonal recurrent weights, and others of variance 1 / inputs; gamma is 0.1."""
     square = [np.linalg.qr(rng.normal(size=(UNITS, UNITS)))[0] for _ in range(4)]
@@ -86,7 +91,7 @@ def make_parameters(rng: np.random.Generator) -> Parameters:
         "W_out": rng.normal(size=(UNITS, SPEAKERS)) / np.sqrt(UNITS),
         "b_out": np.zeros(SPEAKERS),
     }
-    return {name: engine.shared(v.astype("float32"), name=name) for name, v in values.items()}
+    return {name: share(v, name) for name, v in values.items()}
 
 
 def bn_lstm(x: Variable, mask: Variable, p: Parameters) -> Variable:
@@ -103,7 +108,7 @@ def bn_lstm(x: Variable, mask: Variable, p: Parameters) -> Variable:
         keep = at.neq(mask_t, 0)[:, None]
         return at.switch(keep, h_new, h), at.switch(keep, c_new, c)
 
-    start = at.zeros((x.shape[1], p["W_h"].shape[0]))
+    start = at.zeros((x.shape[1], UNITS))
     h, _ = scan(step, sequences=[x @ p["W_x"], mask], outputs_info=[start, start], name="lstm")
     return h[-1]
 
@@ -114,7 +119,7 @@ def adam(loss: Variable, parameters: Sequence[SharedVariable]) -> list[tuple[Var
     rate = LEARNING_RATE * at.sqrt(1 - 0.999 ** (t + 1)) / (1 - 0.9 ** (t + 1))
     updates = [(t, t + 1)]
     for p, gradient in zip(parameters, engine.grad(loss, list(parameters)), strict=True):
-        m, v = (engine.shared(np.zeros_like(p.get_value())) for _ in range(2))
+        m, v = (share(np.zeros_like(p.get_value())) for _ in range(2))
         m_new, v_new = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
         step = (rate * m_new / (at.sqrt(v_new) + 1e-8)).astype("float32")
         updates += [(m, m_new.astype("float32")), (v, v_new.astype("float32")), (p, p - step)]
@@ -161,7 +166,8 @@ def plot(population: Population, path: Path) -> None:
 
 def build(rng: np.random.Generator) -> Model:
     """Build the training graph, with new parameters."""
-    x, mask, speaker = at.tensor3("x"), at.matrix("mask"), at.ivector("speaker")
+    x = at.tensor(name="x", dtype="float32", shape=(None, None, CHANNELS))
+    mask, speaker = at.matrix("mask"), at.ivector("speaker")
     p = make_parameters(rng)
     return Model(x, mask, speaker, p, bn_lstm(x, mask, p) @ p["W_out"] + p["b_out"])
 
@@ -169,10 +175,11 @@ def build(rng: np.random.Generator) -> Model:
 def train(model: Model, series: Series, rng: np.random.Generator) -> None:
     """Change the parameters so that the right speakers become likely."""
     say("compiling the training function ...")
-    log_likelihood = at.log(at.special.softmax(model.scores, axis=1))
+    log_likelihood = at.special.log_softmax(model.scores, axis=1)
     loss = -log_likelihood[at.arange(model.speaker.shape[0]), model.speaker].mean()
     updates = adam(loss, list(model.parameters.values()))
-    step = engine.function([model.x, model.mask, model.speaker], loss, updates=updates)
+    with fast_compilation():  # as all that bnrewrite compiles, so that parts are compiled once
+        step = engine.function([model.x, model.mask, model.speaker], loss, updates=updates)
     with tqdm(epochs(series, rng), total=EPOCHS * -(-len(series) // BATCH_SIZE)) as bar:
         for batch in bar:
             bar.set_description(f"loss {float(step(**batch)):.3f}")
@@ -193,7 +200,8 @@ def compare(model: Model, graph: InferenceGraph, series: Series) -> dict[str, fl
     order = np.random.default_rng(1).permutation(len(series))
     full, single = make_batches(series, TEST_BATCH_SIZE, order), make_batches(series, 1)
     say("compiling the functions that predict ...")
-    with_batch = engine.function([model.x, model.mask], model.scores)
+    with fast_compilation():
+        with_batch = engine.function([model.x, model.mask], model.scores)
     with_population = graph.compile()
     rows = {
         f"(a) batch statistics, batches of {TEST_BATCH_SIZE}": accuracy(with_batch, full),
