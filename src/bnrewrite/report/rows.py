@@ -27,9 +27,11 @@ Failures = dict[str, str]
 
 _CHANGES = {
     "rows": "when the other examples of its batch do. A statistic of the batch that is not marked, "
-    "or another sum over examples, is in the graph: mark it with `mark_statistic`.",
+    "or another sum over examples, is in the graph: mark it with `mark_statistic`. If all are "
+    "marked, one was taken over another axis than that of the examples.",
     "order": "when its place in the batch does. Something in the graph counts, sorts or adds up "
-    "the examples of a batch, or is a parameter for each place.",
+    "the examples of a batch, or is a parameter for each place; or a statistic was taken over "
+    "another axis than that of the examples, and has a value for each.",
     "size": "when the number of examples in its batch does. Something in the graph depends on the "
     "size of the batch, such as a sum over examples or `x.shape[0]`.",
 }
