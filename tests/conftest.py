@@ -92,6 +92,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left.update(item for item in group if item.get_closest_marker("exhaustive"))
         quick = [item for item in group if item not in left]
         left.update(sorted(quick, key=rank)[some(len(quick)) :] if quick else ())
+    # What is slow comes first, so that no process is left with it at the end.
+    items.sort(key=lambda item: not item.get_closest_marker("exhaustive"))
     config.stash[LEFT_OUT] = len(left)
     if left:
         config.hook.pytest_deselected(items=[item for item in items if item in left])
