@@ -360,7 +360,14 @@ def replace_other_rows(batch: batches.Batch, row: int) -> batches.Batch:
     return {name: a[:, rows] if name in texts else a[rows] for name, a in batch.items()}
 
 
-@pytest.mark.parametrize("variant", list(runs.VARIANTS))
+# A quarter of a minute to compile each, so that the one with everything stands for the others.
+VARIANTS = [
+    pytest.param(variant, marks=[pytest.mark.exhaustive] * (variant != "bn-e**"))
+    for variant in runs.VARIANTS
+]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_an_answer_does_not_depend_on_the_other_rows_of_the_batch(variant):
     reader, made = judge_and_batches(variant)
     scores, attention = reader.predict(made[0])
@@ -392,8 +399,12 @@ def test_batch_statistics_do_depend_on_the_other_rows():
 @pytest.mark.parametrize(
     ("variant", "expected"),
     [
-        ("bn-lstm", {"input", "recurrent", "cell"}),
-        ("bn-everywhere", {"input", "recurrent", "cell", "attention", "output"}),
+        pytest.param("bn-lstm", {"input", "recurrent", "cell"}, marks=pytest.mark.exhaustive),
+        pytest.param(
+            "bn-everywhere",
+            {"input", "recurrent", "cell", "attention", "output"},
+            marks=pytest.mark.exhaustive,
+        ),
         ("bn-e**", {"input", "recurrent", "cell", "attention", "output", "embedding"}),
     ],
 )

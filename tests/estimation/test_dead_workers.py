@@ -169,12 +169,16 @@ def test_ctrl_c_while_workers_are_busy_holds_what_was_done(
         while not (tmp_path / "waiting").exists():
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)
+        while not is_over.wait(timeout=20):  # an interrupt is lost if it comes in a destructor
+            os.kill(os.getpid(), signal.SIGINT)
 
+    is_over = threading.Event()
     try:
         threading.Thread(target=interrupt).start()
         with pytest.raises(EstimateInterrupted, match="shards still to be done") as caught:
             graph.estimate_shards(shards, workers, window=2)
     finally:
+        is_over.set()
         (tmp_path / "go on").touch()
         if executor == "pool":
             workers.shutdown()
