@@ -111,7 +111,7 @@ def test_mask_of_other_examples_than_the_data_is_refused(depth: int) -> None:
     y = engine.scan(normalized, sequences=[x, mask]) if depth else normalized(x, mask)
     data = values(3)[(slice(None),) if depth else 0]
     batches = [(data, np.ones((3,) * depth + (n,), "int8")) for n in (1, 3, 5)]
-    for mode in ("FAST_COMPILE", engine.DEFAULT_MODES[-1]):
+    for mode in ("FAST_COMPILE", *(["FAST_RUN"] if engine.AESARA else [])):  # in C, it might crash
         train = engine.function([x, mask], y, mode=mode)
         for batch in batches:
             with pytest.raises((AssertionError, ValueError)):
