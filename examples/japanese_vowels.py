@@ -120,7 +120,7 @@ def adam(loss: Variable, parameters: Sequence[SharedVariable]) -> list[tuple[Var
     updates = [(t, t + 1)]
     for p, gradient in zip(parameters, engine.grad(loss, list(parameters)), strict=True):
         m, v = (share(np.zeros_like(p.get_value())) for _ in range(2))
-        m_new, v_new = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
+        m_new, v_new = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * at.square(gradient)
         step = (rate * m_new / (at.sqrt(v_new) + 1e-8)).astype("float32")
         updates += [(m, m_new.astype("float32")), (v, v_new.astype("float32")), (p, p - step)]
     return updates
