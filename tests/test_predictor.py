@@ -217,6 +217,7 @@ def test_predictor_of_functions_that_are_made_at_run_time_is_pickled() -> None:
     [
         (np.ones((4, 3)), r"'x' has shape \(4, 3\), and needs 3 axes"),
         (np.ones((4, 5, 2)), r"'x' has shape \(4, 5, 2\), and needs \(None, None, 3\)"),
+        (np.ones((4, 5, 3), object), r"'x' has dtype object, "),
         (np.ones((4, 5, 3)), r"'x' has dtype float64, .*: convert it by `.astype\('float32'\)`"),
     ],
 )
@@ -237,6 +238,16 @@ def test_arrays_that_do_not_fit_are_named(x: np.ndarray, why: str) -> None:
         graph.estimate([{**right, "label": 1}])
     compiled = graph.compile(allow_input_downcast=True)
     assert compiled(x=np.ones((4, 5, 3))).dtype == "float32"
+
+
+def test_arrays_that_fit_are_not_blamed_for_other_errors() -> None:
+    x, rate = at.fmatrix("x"), at.fscalar("rate")
+    graph = InferenceGraph([x, rate], (x - mark_statistic(x.mean(axis=0), "mean")) * rate)
+    graph.assign({"mean": np.zeros(3)})
+    for predict in (graph.compile(), graph.compile(allow_input_downcast=True)):
+        with pytest.raises(ValueError, match="'mean'") as caught:
+            predict(x=np.ones((2, 4), "float32"), rate=0.5)  # a float, which is taken for float32
+        assert "dtype" not in str(caught.value).splitlines()[0]
 
 
 LOADING = """

@@ -98,8 +98,8 @@ class Predictor:
         values = self._in_order(batch, named)
         try:
             outputs = self.function(*values)
-        except (TypeError, ValueError) as error:
-            if wrong := misfits(values, self._inputs):
+        except (AttributeError, TypeError, ValueError) as error:
+            if wrong := misfits(values, self._inputs, self.function):
                 raise BatchError(f"the batch does not fit the inputs: {wrong}.") from error
             raise
         if self._names is not None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bnrewrite.graph.engine import Variable
 
@@ -77,23 +78,26 @@ def _mapping_in_order(
     return [batch[key] for key in keys.values()]
 
 
-def misfits(values: Sequence[Any], inputs: Sequence[Variable]) -> str:
-    """What the engine may have refused of arrays, in words of the caller's; or nothing."""
+def misfits(values: Sequence[Any], inputs: Sequence[Variable], function: Any) -> str:
+    """The arrays that a compiled function does not take, and why; nothing if it takes all."""
     found = []
-    for name, v, value in zip(names(inputs), inputs, values, strict=True):
-        array, needed = np.asarray(value), getattr(v.type, "shape", None)
-        if needed is None or getattr(v.type, "dtype", None) is None:
-            continue
-        if array.ndim != len(needed):
-            found.append(f"{name!r} has shape {array.shape}, and needs {len(needed)} axes")
-        elif any(n not in (None, m) for n, m in zip(needed, array.shape, strict=True)):
-            found.append(f"{name!r} has shape {array.shape}, and needs {tuple(needed)}")
-        elif not np.can_cast(array.dtype, v.type.dtype):
-            found.append(
-                f"{name!r} has dtype {array.dtype}, and {v.type.dtype} can't hold all of that: "
-                f"convert it by `.astype({v.type.dtype!r})`"
-            )
+    for name, storage, value in zip(names(inputs), function.input_storage, values, strict=False):
+        try:
+            storage.type.filter(value, strict=storage.strict, allow_downcast=storage.allow_downcast)
+        except Exception:  # also what the engine did not foresee
+            found.append(f"{name!r} {_misfit(np.asarray(value), storage.type)}")
     return "; ".join(found)
+
+
+def _misfit(array: NDArray[Any], needed: Any) -> str:
+    if array.ndim != needed.ndim:
+        return f"has shape {array.shape}, and needs {needed.ndim} axes"
+    if any(n not in (None, m) for n, m in zip(needed.shape, array.shape, strict=True)):
+        return f"has shape {array.shape}, and needs {tuple(needed.shape)}"
+    return (
+        f"has dtype {array.dtype}, and {needed.dtype} can't hold all of that: convert it by "
+        f"`.astype({needed.dtype!r})`"
+    )
 
 
 def is_masked(value: Any) -> bool:

@@ -164,7 +164,7 @@ class Estimator:
                     f"batch {number} can't be computed, and has no elements along an axis of "
                     f"inputs {empty}. Leave empty sequences and batches out. {error}"
                 ) from error
-            if wrong := misfits(inputs, self._inputs):
+            if wrong := misfits(inputs, self._inputs, self._function):
                 raise BatchError(f"batch {number} does not fit the inputs: {wrong}.") from error
             raise
         shapes = {name: tally.shape() for name, tally in before.by_name.items()}

@@ -45,7 +45,7 @@ def caution_changed(
 ) -> None:
     """Warn of those that have changed, and are not `given`: then their values are not used."""
     digests = digests_of(parameters)
-    not_used = {str(variable) for variable in given}
+    not_used = {str(v) for v in given if isinstance(v, SharedVariable)}
     if changed := [name for name in origin.changed(digests) if name not in not_used]:
         caution(
             f"the population was estimated when {changed} had other values, so it is not that of "
