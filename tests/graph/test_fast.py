@@ -10,8 +10,8 @@ from numpy.testing import assert_array_equal
 import engine
 from bnrewrite import InferenceGraph, batch_normalize, fast_compilation
 from bnrewrite.graph import fast
-from bnrewrite.graph.engine import C_LINKER, Scan
-from engine import Variable, config
+from bnrewrite.graph.engine import C_LINKER, Constant, Scan
+from engine import Apply, Variable, config
 from engine import tensor as at
 
 FUNCTIONS = ["tanh", "sigmoid", "exp", "expm1", "log", "log1p", "softplus", "erf", "sin", "cos"]
@@ -59,6 +59,37 @@ def test_the_steps_of_loops_are_run_in_c() -> None:
     for x_t, found in zip(values, f(values), strict=True):
         state = np.tanh(x_t + state)
         np.testing.assert_allclose(found, state, rtol=1e-14)
+
+
+@needs_compiler
+@pytest.mark.skipif(not engine.AESARA, reason="PyTensor computes constants in Python by itself")
+@pytest.mark.parametrize("has_python", [True, False])
+def test_constants_are_computed_in_python(
+    has_python: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aesara.graph.utils import MethodNotDefined
+    from aesara.tensor.rewriting.basic import constant_folding
+
+    fold, compilers = constant_folding.fn, list[str]()
+
+    def watched(fgraph: object, node: Apply) -> object:
+        if not all(isinstance(v, Constant) for v in node.inputs):
+            return False
+        compilers.append(config.cxx)
+        if not (config.cxx or has_python):
+            raise MethodNotDefined("perform")
+        return fold(fgraph, node)
+
+    monkeypatch.setattr(constant_folding, "fn", watched)
+    x = at.dvector("x")
+    with fast_compilation():
+        f = engine.function([x], x + at.exp(at.constant(2.0, dtype="float64")) * 3)
+    assert f([1.0]) == pytest.approx([1 + 3 * np.exp(2)], rel=1e-12)
+    assert {*compilers} == ({""} if has_python else {"", config.cxx})
+    assert constant_folding.fn is watched
+    compilers.clear()
+    engine.function([x], x + at.exp(at.constant(3.0)))
+    assert {*compilers} == {config.cxx}
 
 
 def test_nothing_is_left_after_an_error() -> None:

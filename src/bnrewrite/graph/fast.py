@@ -7,7 +7,9 @@ asked for, so infinities and NaN are what they are.
 
 PyTensor compiles to C for this, and not by Numba, if nobody said how to compile, and there is a
 compiler. Then it runs the nodes of a step of a loop one after the other in Python, though it has
-the same in C, which takes a tenth of the time; here it is made to use that.
+the same in C, which takes a tenth of the time; here it is made to use that. Aesara compiles each
+kind of operation on constants, to run it once: up to half of all that it compiles. Here constants
+are computed in Python.
 
 The engine's configuration is changed while something is compiled, and is as before afterwards,
 whatever happens. It belongs to the process, so threads wait for each other here. Sharp edge: one
@@ -23,7 +25,7 @@ from functools import cache
 from threading import RLock
 from typing import Any
 
-from bnrewrite.graph.engine import C_LINKER, GCC_compiler, config, loops_in_c
+from bnrewrite.graph.engine import C_LINKER, GCC_compiler, config, shortcuts
 
 _FLAGS = (
     "-D__FAST_MATH__",
@@ -59,7 +61,7 @@ def fast_compilation() -> Iterator[None]:
     """
     with _lock:
         changes = _changes()
-        with config.change_flags(**changes), loops_in_c() if changes else nullcontext():
+        with config.change_flags(**changes), shortcuts() if changes else nullcontext():
             yield
 
 

@@ -9,8 +9,8 @@ process.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import copy
 from functools import wraps
 from typing import Any, TypeVar
@@ -38,6 +38,7 @@ from aesara.graph.null_type import NullType as NullType
 from aesara.graph.op import Op as _Op
 from aesara.graph.op import compute_test_value
 from aesara.graph.rewriting.basic import GraphRewriter as GraphRewriter
+from aesara.graph.utils import MethodNotDefined
 from aesara.graph.utils import Scratchpad as Scratchpad
 from aesara.ifelse import IfElse as IfElse
 from aesara.ifelse import ifelse as ifelse
@@ -52,6 +53,7 @@ from aesara.tensor.elemwise import CAReduce as CAReduce
 from aesara.tensor.elemwise import DimShuffle as DimShuffle
 from aesara.tensor.elemwise import Elemwise as Elemwise
 from aesara.tensor.random.type import RandomType as RandomType
+from aesara.tensor.rewriting.basic import constant_folding
 from aesara.tensor.shape import Reshape as Reshape
 from aesara.tensor.shape import Shape as Shape
 from aesara.tensor.shape import Shape_i as Shape_i
@@ -129,8 +131,27 @@ FREEZES = False
 BROADCASTS = True
 # The linker of C, where the engine chooses one.
 C_LINKER = None
-# A context in which the steps of loops are run in C, where the engine does not do that anyway.
-loops_in_c = nullcontext
+
+
+@contextmanager
+def shortcuts() -> Iterator[None]:
+    """Compute constants in Python; Aesara compiles an operation on them, to run it once."""
+    fold = constant_folding.fn
+
+    def fold_in_python(fgraph: Any, node: Apply) -> Any:
+        if not all(isinstance(variable, Constant) for variable in node.inputs):
+            return False
+        try:
+            with config.change_flags(cxx=""):
+                return fold(fgraph, node)
+        except (MethodNotDefined, NotImplementedError):  # there is code in C only
+            return fold(fgraph, node)
+
+    constant_folding.fn = fold_in_python
+    try:
+        yield
+    finally:
+        constant_folding.fn = fold
 
 
 def is_compiled(fgraph: Any) -> bool:

@@ -129,8 +129,8 @@ C_LINKER = "cvm"
 
 
 @contextmanager
-def loops_in_c() -> Iterator[None]:
-    """Have the steps of loops run by the virtual machine in C; PyTensor takes that in Python."""
+def shortcuts() -> Iterator[None]:
+    """Run the steps of loops by the virtual machine in C; PyTensor takes that in Python."""
     link_mode = Scan.link_mode
     Scan.link_mode = lambda op, impl: link_mode(op, impl or "c")
     try:
