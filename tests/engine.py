@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bnrewrite.graph.engine import shortcuts
-
 AESARA = sys.version_info < (3, 12)
 
 if AESARA:
@@ -98,6 +96,21 @@ def flags(**changed: Any) -> Iterator[None]:
     module.compile.mode.instantiated_default_mode = None
 
 
+def _fold_constants_in_python() -> None:
+    from aesara.graph.basic import Constant
+    from aesara.tensor.rewriting.basic import constant_folding
+
+    fold = constant_folding.fn
+
+    def fold_in_python(fgraph: Any, node: Apply) -> Any:
+        if not all(isinstance(variable, Constant) for variable in node.inputs):
+            return False
+        with config.change_flags(cxx=""):
+            return fold(fgraph, node)
+
+    constant_folding.fn = fold_in_python
+
+
 def _run_steps_in_python() -> None:
     from pytensor.compile.inner_function import HasInnerFunction, link_only_mode
     from pytensor.link.vm import VMLinker
@@ -110,8 +123,7 @@ def _run_steps_in_python() -> None:
 # In a mode that runs everything in Python, as FAST_COMPILE does, g++ compiles things all the same:
 # in Aesara each operation on constants, and in PyTensor the steps of loops. With an empty
 # compilation directory most of the time goes there.
-_shortcuts = shortcuts()
-_shortcuts.__enter__() if AESARA else _run_steps_in_python()
+_fold_constants_in_python() if AESARA else _run_steps_in_python()
 
 
 def op_of(inputs: list[Variable], outputs: list[Variable]) -> Callable[..., Any]:

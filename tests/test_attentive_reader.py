@@ -378,6 +378,7 @@ def test_an_answer_does_not_depend_on_the_other_rows_of_the_batch(variant):
         assert np.abs(other_scores[row - 2] - scores[row - 2]).max() > 1e-3
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("variant", ["lstm", "bn-e**"])
 def test_an_answer_does_not_depend_on_padding_if_only_the_unpadded_part_is_reversed(variant):
     reader, made = judge_and_batches(variant)
@@ -389,6 +390,7 @@ def test_an_answer_does_not_depend_on_padding_if_only_the_unpadded_part_is_rever
         assert_allclose(attention_alone[0], attention[row, :n], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.exhaustive
 def test_batch_statistics_do_depend_on_the_other_rows():
     reader, made = judge_and_batches("bn-e**")
     predict = reader.compile_batch_statistics()

@@ -59,6 +59,7 @@ def test_loop_of_the_inference_graph_is_the_one_written_by_hand(x: Variable, p: 
     assert sorted(inference) == sorted(by_hand)
 
 
+@pytest.mark.exhaustive
 def test_what_depends_on_statistics_alone_is_outside_of_the_loop(x: Variable, p: models.Parameters):
     (plain,) = bodies([x], [models.lstm(x, p)])
     (inference,) = bodies([x], [InferenceGraph([x], models.bn_lstm(x, p)).outputs])
@@ -66,6 +67,7 @@ def test_what_depends_on_statistics_alone_is_outside_of_the_loop(x: Variable, p:
     assert len(inference) <= len(plain)
 
 
+@pytest.mark.exhaustive
 def test_estimator_has_the_loop_of_the_training_graph_and_no_other(
     x: Variable, p: models.Parameters
 ):
@@ -95,7 +97,11 @@ def test_marks_leave_nothing_behind_in_training(
     assert len(found) == 1 + differentiate
 
 
-@pytest.mark.parametrize("kind", SIZES, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind",
+    [growth.abreast, *(pytest.param(k, marks=pytest.mark.exhaustive) for k in [*SIZES][1:])],
+    ids=lambda kind: kind.__name__,
+)
 def test_work_of_building_grows_linearly(kind: Callable[[int], tuple[Variable, Variable]]):
     nodes, calls = [], []
     for n in (1, *SIZES[kind]):  # the first time, more is done
@@ -106,6 +112,7 @@ def test_work_of_building_grows_linearly(kind: Callable[[int], tuple[Variable, V
     assert slopes[-1] < 1.1 * slopes[0]
 
 
+@pytest.mark.exhaustive
 def test_work_of_building_deep_loops_grows_as_what_is_built():
     edges, calls = [], []
     for depth in (2, 4, 8, 16):

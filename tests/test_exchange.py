@@ -37,10 +37,10 @@ def folder(engine_name: str) -> Path:
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
 def test_population_and_outputs_are_left_for_the_other_engine(model: Model) -> None:
+    path = folder(bnrewrite.engine)
     graph, batch, predict = prepared(model)
     rng = np.random.default_rng(0)
     population = graph.estimate([model.draw(rng, lengths) for lengths in zoo.LENGTHS])
-    path = folder(bnrewrite.engine)
     path.mkdir(parents=True, exist_ok=True)
     population.save(path / f"{model.name}.npz")
     np.savez(path / f"{model.name}.outputs.npz", *predict(*batch.values()))

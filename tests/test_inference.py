@@ -100,7 +100,7 @@ def test_masked_step_without_elements_does_not_count(x: Variable) -> None:
     assert_allclose(population[name][1], values(3)[1, [0, 2]].mean(axis=0))
 
 
-@pytest.mark.parametrize("depth", [0, 1])
+@pytest.mark.parametrize("depth", [0, pytest.param(1, marks=pytest.mark.exhaustive)])
 def test_mask_of_other_examples_than_the_data_is_refused(depth: int) -> None:
     x = at.TensorType("float64", (None,) * (2 + depth))("x")
     mask = at.TensorType("int8", (None,) * (1 + depth))("mask")

@@ -116,6 +116,7 @@ def test_function_that_makes_pools_outlives_dead_workers(
     assert_equal(graph.estimate_shards(shards, Pool, retries=2), whole)
 
 
+@pytest.mark.exhaustive
 def test_shard_that_kills_each_worker_fails_in_the_end(
     graph: InferenceGraph, tmp_path: Path
 ) -> None:
@@ -134,6 +135,7 @@ def test_dask_worker_that_dies_is_outlived(
     assert_equal(graph.estimate_shards(deadly(tmp_path, 1), dask), whole)
 
 
+@pytest.mark.exhaustive
 def test_shard_that_kills_workers_of_dask_fails_alone(
     graph: InferenceGraph, whole: Population, strict_dask: Executor, tmp_path: Path
 ) -> None:
@@ -146,6 +148,7 @@ def test_shard_that_kills_workers_of_dask_fails_alone(
     assert_same(resumed, whole)
 
 
+@pytest.mark.exhaustive
 def test_retries_are_for_shards_that_dask_gave_up(
     graph: InferenceGraph, whole: Population, strict_dask: Executor, tmp_path: Path
 ) -> None:
@@ -226,6 +229,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.exhaustive
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent as on Unix")
 def test_ctrl_c_on_a_terminal_interrupts_workers_too_and_nothing_is_lost(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
@@ -235,6 +239,7 @@ def test_ctrl_c_on_a_terminal_interrupts_workers_too_and_nothing_is_lost(tmp_pat
     assert done.stdout.split() == ["6", "True", "True"], done.stderr[-2000:]
 
 
+@pytest.mark.exhaustive
 def test_pool_of_processes_for_one_shard_each_will_do(
     graph: InferenceGraph, whole: Population
 ) -> None:

@@ -208,7 +208,15 @@ def test_loop_is_not_refused_for_its_name(name: str, depth: int) -> None:
 # ---- derivatives of the inference graph
 
 
-@pytest.mark.parametrize(("depth", "recurrent"), [(0, False), (1, False), (1, True), (2, True)])
+@pytest.mark.parametrize(
+    ("depth", "recurrent"),
+    [
+        (0, False),
+        pytest.param(1, False, marks=pytest.mark.exhaustive),
+        pytest.param(1, True, marks=pytest.mark.exhaustive),
+        (2, True),
+    ],
+)
 def test_derivatives_of_the_inference_graph_are_its_slopes(depth: int, recurrent: bool) -> None:
     x, w = at.TensorType("float64", (None,) * (depth + 2))("x"), engine.shared(WEIGHT, "w")
 

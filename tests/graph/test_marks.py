@@ -202,9 +202,9 @@ def unmarked(monkeypatch: pytest.MonkeyPatch) -> None:
 TRAINED = [
     Model(zoo.masked, {"x": "nu", "mask": "?n"}),
     Model(zoo.recurrent, {"x": "tnu"}),
-    Model(zoo.lstm, {"x": "tnu", "mask": "?tn"}),
 ]
-NESTED = [  # a minute each
+SLOW = [  # a minute each
+    Model(zoo.lstm, {"x": "tnu", "mask": "?tn"}),
     Model(zoo.hierarchy, {"x": "stnu"}),
     Model(zoo.masked, {"x": "nu", "mask": "?n"}, loops=2),
 ]
@@ -216,7 +216,7 @@ NESTED = [  # a minute each
 )
 @pytest.mark.parametrize(
     "model",
-    [*TRAINED, *(pytest.param(model, marks=pytest.mark.exhaustive) for model in NESTED)],
+    [*TRAINED, *(pytest.param(model, marks=pytest.mark.exhaustive) for model in SLOW)],
     ids=lambda model: model.name,
 )
 def test_compiled_training_functions_have_the_nodes_of_the_unmarked_model(

@@ -353,7 +353,13 @@ def test_two_processes_that_save_to_one_path_leave_one_whole_file(path: Path) ->
 
 
 @posix
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGKILL,
+        *(pytest.param(n, marks=pytest.mark.exhaustive) for n in (signal.SIGTERM, signal.SIGINT)),
+    ],
+)
 def test_process_that_is_killed_while_saving_leaves_a_whole_file(
     path: Path, number: int, repeats: Callable[[int], int]
 ) -> None:

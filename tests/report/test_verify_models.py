@@ -280,9 +280,17 @@ LEAKS = [
 
 
 def at_all_depths(models: list[Model]) -> Any:
-    pairs = [(model, depth) for model in models for depth in model.depths]
-    names = [f"{model.name}-{depth}" for model, depth in pairs]
-    return pytest.mark.parametrize(("model", "depth"), pairs, ids=names)
+    cases = [
+        pytest.param(
+            model,
+            depth,
+            marks=[pytest.mark.exhaustive] * (depth > 1),
+            id=f"{model.name}-{depth}",
+        )
+        for model in models
+        for depth in model.depths
+    ]
+    return pytest.mark.parametrize(("model", "depth"), cases)
 
 
 @pytest.mark.filterwarnings("ignore::bnrewrite.UnmarkedStatistic")
@@ -468,7 +476,7 @@ def late_loops(depth: int, first: int, x: Variable) -> Variable:
 
 
 @pytest.mark.filterwarnings("ignore::bnrewrite.UnmarkedStatistic")
-@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("depth", [1, 2, pytest.param(3, marks=pytest.mark.exhaustive)])
 def test_leak_at_steps_longer_than_the_batch_is_caught(depth: int) -> None:
     model = Model("late", bn)
     x = at.TensorType("float64", (None,) * (depth + 2))("x")
@@ -485,7 +493,9 @@ def test_leak_at_steps_longer_than_the_batch_is_caught(depth: int) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::bnrewrite.UnmarkedStatistic")
-@pytest.mark.parametrize("depth", [0, 1, 2])
+@pytest.mark.parametrize(
+    "depth", [0, *(pytest.param(depth, marks=pytest.mark.exhaustive) for depth in (1, 2))]
+)
 def test_leak_after_the_step_at_which_a_loop_stops_is_caught(depth: int) -> None:
     stop = (("stop", np.asarray(3), None),)
     for first in (4, 12):
