@@ -360,14 +360,8 @@ def replace_other_rows(batch: batches.Batch, row: int) -> batches.Batch:
     return {name: a[:, rows] if name in texts else a[rows] for name, a in batch.items()}
 
 
-# A quarter of a minute to compile each, so that the one with everything stands for the others.
-VARIANTS = [
-    pytest.param(variant, marks=[pytest.mark.exhaustive] * (variant != "bn-e**"))
-    for variant in runs.VARIANTS
-]
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.exhaustive  # a quarter of a minute for each
+@pytest.mark.parametrize("variant", list(runs.VARIANTS))
 def test_an_answer_does_not_depend_on_the_other_rows_of_the_batch(variant):
     reader, made = judge_and_batches(variant)
     scores, attention = reader.predict(made[0])

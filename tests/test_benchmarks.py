@@ -80,6 +80,7 @@ def test_estimator_has_the_loop_of_the_training_graph_and_no_other(
     assert len(estimator) <= len(forward) + 2 * len(exported)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "differentiate",
     [False, pytest.param(True, marks=pytest.mark.exhaustive)],  # takes two minutes
@@ -97,6 +98,7 @@ def test_marks_leave_nothing_behind_in_training(
     assert len(found) == 1 + differentiate
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "kind",
     [growth.abreast, *(pytest.param(k, marks=pytest.mark.exhaustive) for k in [*SIZES][1:])],

@@ -48,9 +48,10 @@ def floor(name: str) -> int:
     return next(i for i, rooms in enumerate(FLOORS) if room(name) in rooms)
 
 
+IMPORTED = {name: imported(tree) for name, tree in MODULES.items()}
 BELOW = {
-    name: {other for other in MODULES if f"bnrewrite.{other}" in imported(tree)}
-    for name, tree in MODULES.items()
+    name: {other for other in MODULES if f"bnrewrite.{other}" in names}
+    for name, names in IMPORTED.items()
 }
 
 

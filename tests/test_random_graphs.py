@@ -189,7 +189,10 @@ def check(program: Program, compiled: bool) -> None:
         assert_close(evaluate(other)[..., 0, :], evaluated[..., 0, :])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    ["until", *(pytest.param(k, marks=pytest.mark.exhaustive) for k in KINDS if k != "until")],
+)
 def test_random_program_is_rewritten_right(kind: str, repeats: Callable[[int], int]) -> None:
     examples = settings(SETTINGS, max_examples=N_EXAMPLES if SEARCH else repeats(N_EXAMPLES))
     first = st.tuples(st.just(kind), programs(len(LONGER) - 1))

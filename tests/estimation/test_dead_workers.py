@@ -109,6 +109,7 @@ def test_pool_whose_worker_dies_leaves_what_was_done_and_the_rest_to_be_run_agai
     assert_same(resumed, whole)
 
 
+@pytest.mark.exhaustive
 def test_function_that_makes_pools_outlives_dead_workers(
     graph: InferenceGraph, whole: Population, tmp_path: Path
 ) -> None:
@@ -250,6 +251,7 @@ def test_pool_of_processes_for_one_shard_each_will_do(
     assert_equal(population, graph.estimate_shards(SHARDS[:4], InlineExecutor()))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("n_workers", [1, 2, 3])
 def test_sums_do_not_depend_on_the_number_of_workers(
     graph: InferenceGraph, whole: Population, n_workers: int

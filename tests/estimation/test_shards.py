@@ -142,6 +142,7 @@ def test_values_are_those_of_numpy(graph: InferenceGraph, pool: Executor) -> Non
         assert_allclose(population[name][t], np.mean(means, axis=0))
 
 
+@pytest.mark.exhaustive
 def test_dask_estimates_what_one_process_does(graph: InferenceGraph) -> None:
     from distributed import Client
 

@@ -176,6 +176,7 @@ for layer in (zoo.bidirectional, zoo.op_in_loop):
 """
 
 
+@pytest.mark.exhaustive
 def test_fingerprints_are_the_same_in_every_process() -> None:
     command = [sys.executable, "-c", PRINT]
     one, other = (
