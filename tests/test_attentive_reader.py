@@ -392,15 +392,12 @@ def test_batch_statistics_do_depend_on_the_other_rows():
     assert np.abs(together[0] - alone[0]).max() > 1e-3
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("variant", "expected"),
     [
-        pytest.param("bn-lstm", {"input", "recurrent", "cell"}, marks=pytest.mark.exhaustive),
-        pytest.param(
-            "bn-everywhere",
-            {"input", "recurrent", "cell", "attention", "output"},
-            marks=pytest.mark.exhaustive,
-        ),
+        ("bn-lstm", {"input", "recurrent", "cell"}),
+        ("bn-everywhere", {"input", "recurrent", "cell", "attention", "output"}),
         ("bn-e**", {"input", "recurrent", "cell", "attention", "output", "embedding"}),
     ],
 )
