@@ -1,5 +1,8 @@
 """Averages over arrays of different lengths, against NumPy on padded arrays."""
 
+import pickle
+from copy import copy
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -142,8 +145,8 @@ def test_adding_leaves_the_arrays_of_the_caller_alone() -> None:
     for array in arrays:
         moments.add(np.ones((len(array), 1)), array)
     moments.merge(padded_of(arrays, 1, range(4)))
-    for array, copy in zip((*given, *arrays), before, strict=True):
-        assert_array_equal(array, copy)
+    for array, as_it_was in zip((*given, *arrays), before, strict=True):
+        assert_array_equal(array, as_it_was)
 
 
 def moments_of(
@@ -197,6 +200,41 @@ def test_moments_of_large_values_that_hardly_differ() -> None:
     moments = moments_of([(np.ones(1), v, np.zeros(3)) for v in values], 0, values[0])
     assert_allclose(moments.mean, values.mean(0), rtol=1e-14)
     assert_allclose(moments.variance, values.var(0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e25])
+def test_moments_of_single_precision_are_as_exact_as_what_is_added(size: float) -> None:
+    rng = np.random.default_rng(0)
+    values = [((3 + rng.normal(size=(n, 2))) * size).astype("f4") for n in [3, 5, 4, 1] * 9]
+    moments = PaddedMoments.empty(1, np.zeros((1, 1)), values[0])
+    for number, value in enumerate(values):
+        moments.add(np.ones((len(value), 1)), value)
+        if number == 20:
+            assert moments.mean.shape == (5, 2)  # what is read in between changes nothing
+    for step in range(5):
+        there = np.array([v[step] for v in values if len(v) > step], "f8")
+        assert_allclose(moments.mean[step], there.mean(0), rtol=3e-7)
+        assert_allclose(moments.variance[step], there.var(0), rtol=3e-6)
+    edge = [np.pad(v.astype("f8"), [(0, 5 - len(v)), (0, 0)], "edge") for v in values]
+    assert_allclose(moments.padded_mean, np.mean(edge, axis=0), rtol=3e-7)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_copy_is_not_changed_by_what_is_added_to_the_other(dtype: str) -> None:
+    values = np.random.default_rng(0).normal(size=(30, 4, 3)).astype(dtype)
+    for n_before in (0, 1, 3, 8, 13):
+        moments = PaddedMoments.empty(1, np.zeros((4, 1)), values[0])
+        for value in values[:n_before]:
+            moments.add(np.ones((4, 1)), value)
+        others = [copy(moments), pickle.loads(pickle.dumps(moments)), moments]
+        for number, other in enumerate(others):
+            for value in values[n_before + number :]:
+                other.add(np.ones((4, 1)), value)
+        for number, other in enumerate(others):
+            added = np.concatenate([values[:n_before], values[n_before + number :]]).astype("f8")
+            assert_array_equal(other.weight, np.full((4, 1), len(added)))
+            assert_allclose(other.mean, added.mean(0), rtol=1e-5, atol=1e-6)
+            assert_allclose(other.variance, added.var(0), rtol=1e-5)
 
 
 def test_moments_are_exact_though_what_came_first_did_not_count() -> None:

@@ -7,6 +7,12 @@ parts and merging gives what adding all at once does, up to rounding.
 
 Arrays that were handed over or kept are never written to: sums are new arrays. So a shallow copy
 is all it takes to go back to what was there before (`Tallies.add`).
+
+Sums are in float64, where each pass over them takes longer than one over data in float32. So what
+counts everywhere waits, as differences from the shift, and several are added at once.
+
+Sharp edge: those that wait together are added in their own dtype, before all others. So the last
+bits depend on when sums were read, and on which of them; never on who computed them.
 """
 
 from __future__ import annotations
@@ -18,6 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnrewrite.population.ragged import Array, common_lengths, pad_zero, plus, up_to
+
+AT_ONCE = 8  # arrays that wait to be added, at most
+_Sums = tuple[Array, Array, tuple[Array, ...]]
 
 
 class Moments:
@@ -40,8 +49,9 @@ class Moments:
         self.n_time_axes = n_time_axes
         self.weight = weight
         self._shift: Array = np.array(mean, dtype=np.float64)
-        self._first: Array = np.zeros_like(self._shift)
-        self._second: Array = np.array(deviations, dtype=np.float64)
+        self._single = _in_single(self._shift)
+        # Of differences, of their squares, and the differences that wait: changed in one go.
+        self._sums: _Sums = np.zeros_like(self._shift), np.array(deviations, dtype=np.float64), ()
 
     @classmethod
     def empty(cls, n_time_axes: int, weight: Array, values: Array) -> Moments:
@@ -51,30 +61,71 @@ class Moments:
     def add(self, weight: Array, mean: Array, deviations: Array | None = None) -> None:
         """Merge with other moments; steps with weight 0 do not count."""
         lengths = self.grow(mean)
-        before, shift, first, second = self.weight, self._shift, self._first, self._second
         reached = mean.shape[: self.n_time_axes]
         steps = up_to(reached)
-        is_new = before[steps] == 0
+        is_new = self.weight[steps] == 0
         if is_new.any():
-            shift = shift.copy()
-            np.copyto(shift[steps], mean, where=is_new)
-        # Few passes: this runs for each batch, and the arrays can be large.
-        delta = mean - shift[steps]
-        weighted = delta if (weight == 1).all() else delta * weight
-        first = plus(first, weighted, reached)
+            self._shift = self._shift.copy()
+            np.copyto(self._shift[steps], mean, where=is_new)
+            self._single = _in_single(self._shift)
+        self.weight = self.weight + pad_zero(weight, lengths)
+        shift = {"float32": self._single, "float64": self._shift}.get(mean.dtype.name)
+        if shift is not None and deviations is None and (weight == 1).all():
+            self._wait(mean - shift[steps])
+            return
+        mean = mean.astype(np.float64, copy=False)  # NumPy is slow to add one dtype to another
+        delta = mean - self._shift[steps]
+        weighted = delta * weight
+        first = plus(self._first, weighted, reached)
         weighted *= delta
         if deviations is not None:
             weighted += deviations
-        second = plus(second, weighted, reached)
-        self.weight, self._shift = before + pad_zero(weight, lengths), shift
-        self._first, self._second = first, second
+        self._sums = first, plus(self._second, weighted, reached), ()
+
+    def _wait(self, delta: Array) -> None:
+        first, second, waiting = self._sums
+        self._sums = first, second, (*waiting, delta)
+        if len(waiting) + 1 == AT_ONCE:
+            self._settle()
+
+    def _settle(self) -> tuple[Array, Array]:
+        """The sums, after what waits has been added."""
+        first, second, waiting = self._sums
+        if waiting:
+            more = _totals(waiting, first.shape)
+            first, second = np.asarray(first + more[0]), np.asarray(second + more[1])
+            self._sums = first, second, ()
+        return first, second
+
+    @property
+    def _first(self) -> Array:
+        return self._settle()[0]
+
+    @property
+    def _second(self) -> Array:
+        return self._settle()[1]
+
+    def __copy__(self) -> Moments:
+        """The same moments, with what waits."""
+        copied = object.__new__(type(self))
+        vars(copied).update(vars(self))
+        return copied
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._settle()
+        return vars(self)
 
     def grow(self, values: Array) -> tuple[int, ...]:
         """Make room for as many steps as `values` has; return how many there are on each axis."""
         lengths = common_lengths(self._shift, values, self.n_time_axes)
-        self.weight, self._shift, self._first, self._second = (
-            pad_zero(a, lengths) for a in (self.weight, self._shift, self._first, self._second)
-        )
+        if lengths != self._shift.shape[: self.n_time_axes]:
+            first, second, waiting = self._sums
+            self.weight, self._shift = (
+                pad_zero(self.weight, lengths),
+                pad_zero(self._shift, lengths),
+            )
+            self._single = _in_single(self._shift)
+            self._sums = pad_zero(first, lengths), pad_zero(second, lengths), waiting
         return lengths
 
     def merge(self, other: Moments) -> None:
@@ -130,3 +181,23 @@ class Moments:
     def _per_weight(self, values: Array) -> Array:
         weight = np.broadcast_to(self.weight, values.shape)
         return np.divide(values, weight, out=np.zeros_like(values), where=weight > 0)
+
+
+def _in_single(shift: Array) -> Array | None:
+    """The same in float32, if that is exact."""
+    with np.errstate(over="ignore"):
+        single = shift.astype(np.float32)
+    return single if (single == shift).all() else None
+
+
+def _totals(differences: tuple[Array, ...], shape: tuple[int, ...]) -> tuple[Array, Array]:
+    """Sums of arrays whose leading axes end early, and of their squares, of a shape in float64."""
+    first, second = (np.zeros(shape, differences[0].dtype) for _ in range(2))
+    with np.errstate(over="ignore"):
+        for difference in differences:
+            steps = up_to(difference.shape)
+            first[steps] += difference
+            second[steps] += difference * difference
+    if first.dtype == np.float64 or np.isfinite(second).all():
+        return first.astype(np.float64, copy=False), second.astype(np.float64, copy=False)
+    return _totals(tuple(d.astype(np.float64) for d in differences), shape)

@@ -18,7 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnrewrite.population.moments import Moments
-from bnrewrite.population.ragged import Array, Mask, common_lengths, pad_edge, pad_zero, up_to
+from bnrewrite.population.ragged import (
+    Array,
+    Mask,
+    common_lengths,
+    pad_edge,
+    pad_zero,
+    plus_ends,
+    up_to,
+)
 
 
 class PaddedMoments(Moments):
@@ -67,11 +75,13 @@ class PaddedMoments(Moments):
         """Count an array once, or only the steps that are `there`, of shape (*steps, 1, ..., 1)."""
         lengths = self.grow(mean)
         n = np.array(1) if there is None else pad_edge(there.astype(np.int64), lengths)
-        if mean.shape[: self.n_time_axes] != lengths or not weight.all():
+        if not weight.all() or there is not None:
             is_held = (pad_zero(weight, lengths) == 0) & (n > 0)
             held = self.held.copy()
             np.add(held, pad_edge(mean, lengths), out=held, where=is_held)
             self.held = held
+        elif mean.shape[: self.n_time_axes] != lengths:
+            self.held = plus_ends(self.held, mean, lengths)
         self.n = self.n + n
         super().add(weight, mean, deviations)
 

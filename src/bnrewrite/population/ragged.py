@@ -55,6 +55,17 @@ def plus(sums: Array, values: Array, lengths: tuple[int, ...]) -> Array:
     return added
 
 
+def plus_ends(sums: Array, values: Array, lengths: tuple[int, ...]) -> Array:
+    """Add to `sums` what `pad_edge` appends to `values`, in a new array."""
+    added = sums.copy()
+    for axis, length in enumerate(values.shape[: len(lengths)]):
+        before = (slice(None),) * axis
+        last = values[(*before, slice(length - 1, None))]
+        rest = (*map(slice, values.shape[:axis]), slice(length, None))
+        added[rest] += pad_edge(last, (*last.shape[: axis + 1], *lengths[axis + 1 :]))
+    return added
+
+
 def common_lengths(a: Array, b: Array, n_time_axes: int) -> tuple[int, ...]:
     """The greater of the lengths of two arrays on each time axis."""
     return tuple(map(max, a.shape[:n_time_axes], b.shape[:n_time_axes]))

@@ -103,10 +103,8 @@ class Tally:
     def add(self, reading: Reading, enough: Reading) -> None:
         """Count a batch once, at the steps that `enough` of it reaches."""
         if enough.reached.any():
-            # One cast: NumPy is slow to add one dtype to another.
-            value = enough.value.astype(np.float64, copy=False)
             there = None if reading.needed is None else reading.per_step(reading.needed)
-            self.moments.add(enough.weight, value, there=there)
+            self.moments.add(enough.weight, enough.value, there=there)
         else:
             self.moments.grow(reading.value)
         if reading.count is not None:
