@@ -11,8 +11,7 @@ is all it takes to go back to what was there before (`Tallies.add`).
 Sums are in float64, where each pass over them takes longer than one over data in float32. So what
 counts everywhere waits, as differences from the shift, and several are added at once.
 
-Sharp edge: those that wait together are added in their own dtype, before all others. So the last
-bits depend on when sums were read, and on which of them; never on who computed them.
+Those that wait together are added in their own dtype, before all others.
 """
 
 from __future__ import annotations
@@ -86,34 +85,29 @@ class Moments:
         first, second, waiting = self._sums
         self._sums = first, second, (*waiting, delta)
         if len(waiting) + 1 == AT_ONCE:
-            self._settle()
+            self._sums = *self._settled(), ()
 
-    def _settle(self) -> tuple[Array, Array]:
-        """The sums, after what waits has been added."""
+    def _settled(self) -> tuple[Array, Array]:
+        """The sums with what waits, which goes on waiting: that somebody looks changes no bit."""
         first, second, waiting = self._sums
-        if waiting:
-            more = _totals(waiting, first.shape)
-            first, second = np.asarray(first + more[0]), np.asarray(second + more[1])
-            self._sums = first, second, ()
-        return first, second
+        if not waiting:
+            return first, second
+        more = _totals(waiting, first.shape)
+        return np.asarray(first + more[0]), np.asarray(second + more[1])
 
     @property
     def _first(self) -> Array:
-        return self._settle()[0]
+        return self._settled()[0]
 
     @property
     def _second(self) -> Array:
-        return self._settle()[1]
+        return self._settled()[1]
 
     def __copy__(self) -> Moments:
         """The same moments, with what waits."""
         copied = object.__new__(type(self))
         vars(copied).update(vars(self))
         return copied
-
-    def __getstate__(self) -> dict[str, Any]:
-        self._settle()
-        return vars(self)
 
     def grow(self, values: Array) -> tuple[int, ...]:
         """Make room for as many steps as `values` has; return how many there are on each axis."""
