@@ -54,7 +54,8 @@ class Compiled(Checked):
         -------
         Predictor
             Takes a batch as `estimate` does, or an array for each input, also by name. It can be
-            pickled, with parameters and population.
+            pickled, and has its own parameters and population from then on: what becomes of those
+            of the graph does not reach it, even if both are pickled or copied together.
 
         Raises
         ------
