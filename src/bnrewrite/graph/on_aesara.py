@@ -12,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
-from functools import wraps
+from functools import cache, wraps
+from pathlib import Path
 from typing import Any, TypeVar
 
+import scipy
 from aesara import Out as Out
 from aesara import __version__
 from aesara import config as config
@@ -131,6 +133,22 @@ FREEZES = False
 BROADCASTS = True
 # The linker of C, where the engine chooses one.
 C_LINKER = None
+
+
+@cache
+def spare_blas(compiler: str) -> str:
+    """How to link the BLAS that SciPy brings, for where Aesara has found none; or nothing.
+
+    Products are then taken from NumPy, which sets all of the result to 0 before each.
+    """
+    libraries = Path(scipy.__file__).parents[1].glob("scipy.libs/libopenblas*.so")
+    for path in sorted(library for library in libraries if " " not in str(library)):
+        folder, name = path.parent, path.stem.removeprefix("lib")
+        flags = [f"-L{folder}", f"-l{name}", f"-Wl,-rpath,{folder}"]
+        declared = 'extern "C" { void sgemm_(); void dgemm_(); }'
+        if GCC_compiler.try_flags(flags, declared, "return sgemm_ == dgemm_;"):
+            return " ".join(flags)
+    return ""
 
 
 @contextmanager

@@ -58,8 +58,10 @@ class Checked(Estimates):
         Without a batch, the graph is searched: no batch statistic may be left, and the outputs must
         depend on the population statistics. With one, the outputs of its examples are compared with
         those in other batches that are made of them: with other examples beside them, alone, in
-        another order, and with more steps than any batch of the estimate had. Of classes and
-        comparisons the numbers that decide them are compared too.
+        another order, and with more steps than any batch of the estimate had. Of outputs that are
+        classes or comparisons, the numbers that decide them are compared too. A step function
+        further inside, as in ``(y > 0) @ W``, hides what moves no example of the batch across its
+        step: there, a larger batch shows more.
 
         What is smaller than rounding can be is not seen: about the square root of the precision
         (3e-4 in float32, 1e-8 in float64) relative to the other elements of a unit.
