@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from functools import cache, wraps
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
-import scipy
 from aesara import Out as Out
 from aesara import __version__
 from aesara import config as config
@@ -141,12 +141,14 @@ def spare_blas(compiler: str) -> str:
 
     Products are then taken from NumPy, which sets all of the result to 0 before each.
     """
-    libraries = Path(scipy.__file__).parents[1].glob("scipy.libs/libopenblas*.so")
-    for path in sorted(library for library in libraries if " " not in str(library)):
+    scipy = find_spec("scipy")
+    packages = Path(scipy.origin).parents[1] if scipy and scipy.origin else Path()
+    for path in sorted(packages.glob("scipy.libs/libopenblas*.so")):
         folder, name = path.parent, path.stem.removeprefix("lib")
         flags = [f"-L{folder}", f"-l{name}", f"-Wl,-rpath,{folder}"]
         declared = 'extern "C" { void sgemm_(); void dgemm_(); }'
-        if GCC_compiler.try_flags(flags, declared, "return sgemm_ == dgemm_;"):
+        works = GCC_compiler.try_flags(flags, declared, "return sgemm_ == dgemm_;")
+        if works and " " not in str(path):  # the engine splits flags at spaces
             return " ".join(flags)
     return ""
 
