@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,3 +146,20 @@ def test_names_are_unique_and_the_same_in_every_process() -> None:
     listed = names.strip("[]\n").replace("'", "").split(", ")
     assert len(set(listed)) == len(listed) == 8
     assert {name.split("/")[0] for name in listed} == {"encoder", "encoder_2"}
+
+
+@pytest.mark.parametrize("axis", [0, 1, (0, 1)])
+def test_product_of_arrays_with_a_matrix_that_is_broadcast(axis: Any) -> None:
+    x, weights = at.dtensor3("x"), np.random.default_rng(0).normal(size=(4, 2))
+    y = batch_normalize(at.matmul(x, engine.shared(weights)), 1.0, 0.0, axis=axis, label="bn")
+    graph = InferenceGraph([x], y)
+    batches = [np.random.default_rng(seed).normal(size=(3, 5, 4)) for seed in (1, 2, 3)]
+    graph.estimate([(batch,) for batch in batches[:2]], pooling="edge")
+    products = [batch @ weights for batch in batches]
+    mean = np.mean([p.mean(axis, keepdims=True) for p in products[:2]], axis=0)
+    variance = np.mean([p.var(axis, keepdims=True) for p in products[:2]], axis=0)
+    expected = (products[2] - mean) / np.sqrt(variance + 1e-5)
+    predict = graph.compile(mode="FAST_COMPILE")
+    assert_allclose(predict(batches[2]), expected, rtol=1e-9)
+    if axis != 0:
+        assert_allclose(predict(batches[2][:, 3:4]), expected[:, 3:4], rtol=1e-9)

@@ -14,7 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bnrewrite.graph.engine import NAME, Apply, CAReduce, Constant, Op, Variable, infer_shape
+from bnrewrite.graph.engine import (
+    NAME,
+    Apply,
+    CAReduce,
+    Constant,
+    Op,
+    Variable,
+    infer_shape,
+    lengths_of_inputs,
+)
 from bnrewrite.graph.engine import tensor as at
 from bnrewrite.graph.factors import Number, entries, factors
 from bnrewrite.graph.index_rules import Links, assigned, gathered, same, sliced
@@ -147,11 +156,12 @@ def _shaped(output: Variable, lengths: list[Number]) -> Links:
 
 def _inferred(node: Apply) -> Links:
     """What the op says of the shapes that it computes, from the lengths of its inputs."""
-    shapes = [tuple(at.lscalar() for _ in range(getattr(v.type, "ndim", 0))) for v in node.inputs]
+    shapes = lengths_of_inputs(node)
     given = {
         n: Dependency(v, axis)
         for v, lengths in zip(node.inputs, shapes, strict=True)
         for axis, n in enumerate(lengths)
+        if not isinstance(n, Constant)
     }
     try:
         inferred = infer_shape(node, shapes)

@@ -19,10 +19,17 @@ from typing import Any
 
 if sys.version_info < (3, 12):
     from bnrewrite.graph.on_aesara import *
-    from bnrewrite.graph.on_aesara import Variable, function, get_mode, graph_inputs
+    from bnrewrite.graph.on_aesara import Apply, Variable, function, get_mode, graph_inputs, tensor
 else:
     from bnrewrite.graph.on_pytensor import *
-    from bnrewrite.graph.on_pytensor import Variable, function, get_mode, graph_inputs
+    from bnrewrite.graph.on_pytensor import (
+        Apply,
+        Variable,
+        function,
+        get_mode,
+        graph_inputs,
+        tensor,
+    )
 
 
 def function_without_updates(
@@ -45,3 +52,14 @@ def function_without_updates(
 def computes_lazily(mode: Any) -> bool:
     """Whether the branches of an `ifelse` may differ in shape, as those of JAX may not."""
     return type(get_mode(mode).linker).__name__ != "JAXLinker"
+
+
+def lengths_of_inputs(node: Apply) -> list[tuple[Variable, ...]]:
+    """Numbers in the place of the lengths of what `node` is computed from, for `infer_shape`.
+
+    An axis that is known to have length 1 may be broadcast, and any other may not: so the engine
+    asks for a constant there.
+    """
+    shapes = [getattr(v.type, "shape", ()) for v in node.inputs]
+    one = tensor.constant(1, dtype="int64")
+    return [tuple(one if n == 1 else tensor.lscalar() for n in shape) for shape in shapes]

@@ -20,6 +20,7 @@ from bnrewrite.graph.engine import (
     Subtensor,
     Variable,
     infer_shape,
+    lengths_of_inputs,
 )
 from bnrewrite.graph.engine import tensor as at
 from bnrewrite.graph.invariance import shape_read
@@ -71,7 +72,7 @@ def inferred(place: AxisAt) -> AxisAt | Formula | None:
     """What the op that computes a variable says of its length; None if nothing."""
     inside, variable, axis = place
     node = variable.owner
-    shapes = [tuple(at.lscalar() for _ in range(getattr(v.type, "ndim", 0))) for v in node.inputs]
+    shapes = lengths_of_inputs(node)
     try:
         length = at.as_tensor_variable(infer_shape(node, shapes)[variable.index][axis])
     except Exception:  # whatever an op raises that can't say
@@ -80,6 +81,7 @@ def inferred(place: AxisAt) -> AxisAt | Formula | None:
         n: AxisAt(inside, v, i)
         for v, ns in zip(node.inputs, shapes, strict=True)
         for i, n in enumerate(ns)
+        if not isinstance(n, Constant)
     }
     return given[length] if length in given else Formula(inside, length, given)
 

@@ -27,6 +27,7 @@ from bnrewrite.graph.engine import (
     Subtensor,
     Variable,
     infer_shape,
+    lengths_of_inputs,
 )
 from bnrewrite.graph.engine import tensor as at
 from bnrewrite.graph.marks import Mark
@@ -148,7 +149,7 @@ def _kept_axes(op: Subtensor, indexed: Variable) -> list[int]:
 def _inferred_length(variable: Variable, axis: int) -> list[Dependency]:
     """What the op says of the shape that it computes, from the lengths of its inputs."""
     node = variable.owner
-    shapes = [tuple(at.lscalar() for _ in range(getattr(v.type, "ndim", 0))) for v in node.inputs]
+    shapes = lengths_of_inputs(node)
     try:
         length = at.as_tensor_variable(infer_shape(node, shapes)[variable.index][axis])
     except Exception:  # whatever an op raises that can't say
@@ -157,6 +158,7 @@ def _inferred_length(variable: Variable, axis: int) -> list[Dependency]:
         n: Dependency(v, i)
         for v, ns in zip(node.inputs, shapes, strict=True)
         for i, n in enumerate(ns)
+        if not isinstance(n, Constant)
     }
     found, todo = [], [Dependency(length)]
     while todo:
