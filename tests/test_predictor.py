@@ -196,6 +196,22 @@ def test_pickled_predictor_is_compiled_as_it_was(fast: bool) -> None:
     assert_array_equal(kept(batch), predict(batch))
 
 
+def test_graph_that_is_too_deep_for_pickle_is_an_error_that_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x = at.dmatrix("x")
+    graph = InferenceGraph([x], batch_normalize(x, 1.0, 0.0))
+    graph.estimate([{"x": RNG.normal(size=(4, 3))}])
+    predict = graph.compile()
+
+    def too_deep(*_: object) -> None:
+        raise RecursionError("maximum recursion depth exceeded")
+
+    monkeypatch.setattr("bnrewrite.graph.pickled._WithoutTags.reducer_override", too_deep)
+    with pytest.raises(RuntimeError, match=r"deeper than Python's stack. Save it by .*save"):
+        pickle.dumps(predict)
+
+
 @pytest.mark.skipif(engine.AESARA, reason="Aesara has no batches of matrices")
 def test_predictor_of_functions_that_are_made_at_run_time_is_pickled() -> None:
     x, a = at.dmatrix("x"), at.dtensor3("a")

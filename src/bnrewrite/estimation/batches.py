@@ -96,7 +96,7 @@ def _misfit(array: NDArray[Any], needed: Any) -> str:
         return f"has shape {array.shape}, and needs {tuple(needed.shape)}"
     return (
         f"has dtype {array.dtype}, and {needed.dtype} can't hold all of that: convert it by "
-        f"`.astype({needed.dtype!r})`"
+        f"`.astype({needed.dtype!r})`, if that keeps its values"
     )
 
 

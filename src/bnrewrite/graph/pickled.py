@@ -88,9 +88,21 @@ def pickled_function(value: Any) -> bytes:
 
     They keep in tags what they call at run time, which may be functions that can't be pickled, and
     make it anew when they are compiled again.
+
+    Raises
+    ------
+    RuntimeError
+        If the graph is too deep for pickle.
     """
     buffer = io.BytesIO()
-    _WithoutTags(buffer, protocol=5).dump(value)
+    try:
+        _WithoutTags(buffer, protocol=5).dump(value)
+    except RecursionError as error:
+        raise RuntimeError(
+            "the compiled function can't be pickled, as its graph is deeper than Python's stack. "
+            "Save it by `InferenceGraph.save`, which has no such limit, or raise the limit by "
+            "`sys.setrecursionlimit`, where it is unpickled too."
+        ) from error
     return buffer.getvalue()
 
 
