@@ -10,7 +10,8 @@ from numpy.testing import assert_array_equal
 import engine
 from bnrewrite import InferenceGraph, batch_normalize, fast_compilation
 from bnrewrite.graph import fast
-from bnrewrite.graph.engine import C_LINKER, Constant, Scan, spare_blas
+from bnrewrite.graph.engine import C_LINKER, Constant, Scan
+from bnrewrite.graph.spare_blas import spare_blas
 from engine import Apply, Variable, config
 from engine import tensor as at
 

@@ -25,7 +25,8 @@ from functools import cache
 from threading import RLock
 from typing import Any
 
-from bnrewrite.graph.engine import C_LINKER, GCC_compiler, config, shortcuts, spare_blas
+from bnrewrite.graph.engine import C_LINKER, WANTS_BLAS, GCC_compiler, config, shortcuts
+from bnrewrite.graph.spare_blas import spare_blas
 
 _FLAGS = (
     "-D__FAST_MATH__",
@@ -78,7 +79,7 @@ def _changes() -> dict[str, Any]:
     changes = {"gcc__cxxflags": " ".join([*own, *(f for f in _taken(config.cxx) if f not in own)])}
     if C_LINKER and (config.mode, config.linker) == ("Mode", "auto"):
         changes["linker"] = C_LINKER
-    if not config.blas__ldflags:
+    if WANTS_BLAS and not config.blas__ldflags:
         changes["blas__ldflags"] = spare_blas(config.cxx)
     return changes
 

@@ -12,9 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
-from functools import cache, wraps
-from importlib.util import find_spec
-from pathlib import Path
+from functools import wraps
 from typing import Any, TypeVar
 
 from aesara import Out as Out
@@ -133,24 +131,8 @@ FREEZES = False
 BROADCASTS = True
 # The linker of C, where the engine chooses one.
 C_LINKER = None
-
-
-@cache
-def spare_blas(compiler: str) -> str:
-    """How to link the BLAS that SciPy brings, for where Aesara has found none; or nothing.
-
-    Products are then taken from NumPy, which sets all of the result to 0 before each.
-    """
-    scipy = find_spec("scipy")
-    packages = Path(scipy.origin).parents[1] if scipy and scipy.origin else Path()
-    for path in sorted(packages.glob("scipy.libs/libopenblas*.so")):
-        folder, name = path.parent, path.stem.removeprefix("lib")
-        flags = [f"-L{folder}", f"-l{name}", f"-Wl,-rpath,{folder}"]
-        declared = 'extern "C" { void sgemm_(); void dgemm_(); }'
-        works = GCC_compiler.try_flags(flags, declared, "return sgemm_ == dgemm_;")
-        if works and " " not in str(path):  # the engine splits flags at spaces
-            return " ".join(flags)
-    return ""
+# Whether products are faster by a BLAS that is linked than by NumPy.
+WANTS_BLAS = True
 
 
 @contextmanager

@@ -126,11 +126,7 @@ def with_inner_graph_changed(op: Any, change: Callable[[Any], None]) -> Any:
 FREEZES = True
 BROADCASTS = False
 C_LINKER = "cvm"
-
-
-def spare_blas(compiler: str) -> str:
-    """Nothing: NumPy's products are as fast here as those of the BLAS that SciPy brings."""
-    return ""
+WANTS_BLAS = False
 
 
 @contextmanager
