@@ -102,3 +102,49 @@ def test_choice_that_is_none_is_refused(case: str) -> None:
     build: Callable[[], InferenceGraph] = lambda: InferenceGraph([x], model(x, 0), only=only)  # noqa: E731
     with pytest.raises(error, match=message):
         build()
+
+
+def nested(x: Variable, kind: str) -> Variable:
+    """A normalization `below`, inside of a loop or an op, and one `above` it, in the outer loop."""
+
+    def below(x_t: Variable) -> Variable:
+        return batch_normalize(x_t, 1.0, 0.0, label="below", epsilon=EPSILON) ** 2
+
+    def step(x_s: Variable) -> Variable:
+        if kind == "loop":
+            inner = engine.scan(below, [x_s], name="inner").sum(axis=0)
+        else:
+            inside = at.matrix("inside", dtype="float64")
+            inner = engine.op_of([inside], [below(inside)])(x_s.sum(axis=0))
+        return batch_normalize(inner, 1.0, 0.0, label="above", epsilon=EPSILON)
+
+    return engine.scan(step, [x], name="outer")
+
+
+def nested_truth(x: np.ndarray, kind: str, given: dict[str, np.ndarray]) -> np.ndarray:
+    def normalize(x: np.ndarray, label: str) -> np.ndarray:
+        mean = given.get(f"{label}.mean", x.mean(axis=-2))
+        variance = given.get(f"{label}.variance", x.var(axis=-2))
+        return (x - mean[..., None, :]) / np.sqrt(variance[..., None, :] + EPSILON)
+
+    if kind == "loop":
+        return normalize((normalize(x, "below") ** 2).sum(axis=1), "above")
+    return normalize(normalize(x.sum(axis=1), "below") ** 2, "above")
+
+
+@pytest.mark.parametrize("kind", ["loop", "op"])
+@pytest.mark.parametrize("number", range(1, 16))
+def test_any_choice_is_right_above_what_has_statistics_too(number: int, kind: str) -> None:
+    labels = ["below.mean", "below.variance", "above.mean", "above.variance"]
+    chosen = {label for i, label in enumerate(labels) if number >> i & 1}
+    x = at.TensorType("float64", (None,) * 4)("x")
+    graph = InferenceGraph([x], nested(x, kind), only=lambda s: s.label in chosen)
+    assert {s.label for s in graph.statistics} == chosen
+    rng = np.random.default_rng(0)
+    batch = rng.normal(size=(3, 2, 5, 4))
+    given = {s.name: rng.uniform(1, 2, size=(*(3, 2)[: s.depth], 4)) for s in graph.statistics}
+    graph.assign(given)
+    by_label = {s.label: given[s.name] for s in graph.statistics}
+    predict = engine.function([x], graph.outputs, mode="FAST_COMPILE")
+    assert_allclose(predict(batch), nested_truth(batch, kind, by_label), rtol=1e-9)
+    graph.compile(mode="FAST_COMPILE")  # which looks for statistics of the batch

@@ -129,6 +129,10 @@ def _replace(
     memo.update({old: new for old, new in given.items() if new is not old})
 
     def rebuild_node(node: Apply, inputs: list[Variable]) -> Memo:
+        # One mark can have a statistic that is given beside one that is not.
+        return {old: new for old, new in rebuilt(node, inputs).items() if old not in given}
+
+    def rebuilt(node: Apply, inputs: list[Variable]) -> Memo:
         if node not in scope.scopes:
             return clone_node(node, inputs)
         inside = scope.scopes[node]
