@@ -11,7 +11,6 @@ import engine
 from bnrewrite import InferenceGraph, batch_normalize, fast_compilation
 from bnrewrite.graph import fast
 from bnrewrite.graph.engine import C_LINKER, Constant, Scan
-from bnrewrite.graph.spare_blas import spare_blas
 from engine import Apply, Variable, config
 from engine import tensor as at
 
@@ -62,23 +61,6 @@ def test_the_steps_of_loops_are_run_in_c() -> None:
     for x_t, found in zip(values, f(values), strict=True):
         state = np.tanh(x_t + state)
         np.testing.assert_allclose(found, state, rtol=1e-14)
-
-
-@needs_compiler
-@pytest.mark.skipif(not engine.AESARA, reason="PyTensor keeps the products of NumPy")
-def test_products_are_those_of_scipy_unless_a_blas_was_named() -> None:
-    flags = spare_blas(config.cxx)
-    if not flags:
-        pytest.skip("SciPy brings no BLAS")
-    x, y = at.fmatrices("xy")
-    with engine.flags(blas__ldflags="", mode="FAST_RUN"), fast_compilation():
-        assert config.blas__ldflags == flags
-        f = engine.function([x, y], at.dot(x, y))
-    with engine.flags(blas__ldflags="-lsome"), fast_compilation():
-        assert config.blas__ldflags == "-lsome"
-    a, b = np.random.default_rng(0).normal(size=(2, 50, 50)).astype("float32")
-    np.testing.assert_allclose(f(a, b[:, :7]), a @ b[:, :7], rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(f(a.T, b[::-2].T), a.T @ b[::-2].T, rtol=1e-4, atol=1e-4)
 
 
 @needs_compiler

@@ -9,7 +9,7 @@ PyTensor compiles to C for this, and not by Numba, if nobody said how to compile
 compiler. Then it runs the nodes of a step of a loop one after the other in Python, though it has
 the same in C, which takes a tenth of the time; here it is made to use that. Aesara compiles each
 kind of operation on constants, to run it once: up to half of all that it compiles. Here constants
-are computed in Python. And where Aesara has found no BLAS, it is given that of SciPy.
+are computed in Python.
 
 The engine's configuration is changed while something is compiled, and is as before afterwards,
 whatever happens. It belongs to the process, so threads wait for each other here. Sharp edge: one
@@ -25,8 +25,7 @@ from functools import cache
 from threading import RLock
 from typing import Any
 
-from bnrewrite.graph.engine import C_LINKER, WANTS_BLAS, GCC_compiler, config, shortcuts
-from bnrewrite.graph.spare_blas import spare_blas
+from bnrewrite.graph.engine import C_LINKER, GCC_compiler, config, shortcuts
 
 _FLAGS = (
     "-D__FAST_MATH__",
@@ -79,8 +78,6 @@ def _changes() -> dict[str, Any]:
     changes = {"gcc__cxxflags": " ".join([*own, *(f for f in _taken(config.cxx) if f not in own)])}
     if C_LINKER and (config.mode, config.linker) == ("Mode", "auto"):
         changes["linker"] = C_LINKER
-    if WANTS_BLAS and not config.blas__ldflags:
-        changes["blas__ldflags"] = spare_blas(config.cxx)
     return changes
 
 

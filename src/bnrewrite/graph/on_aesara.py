@@ -131,8 +131,6 @@ FREEZES = False
 BROADCASTS = True
 # The linker of C, where the engine chooses one.
 C_LINKER = None
-# Whether products are faster by a BLAS that is linked than by NumPy.
-WANTS_BLAS = True
 
 
 @contextmanager

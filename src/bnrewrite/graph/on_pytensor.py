@@ -126,7 +126,6 @@ def with_inner_graph_changed(op: Any, change: Callable[[Any], None]) -> Any:
 FREEZES = True
 BROADCASTS = False
 C_LINKER = "cvm"
-WANTS_BLAS = False
 
 
 @contextmanager
