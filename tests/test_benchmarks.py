@@ -81,10 +81,7 @@ def test_estimator_has_the_loop_of_the_training_graph_and_no_other(
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize(
-    "differentiate",
-    [False, pytest.param(True, marks=pytest.mark.exhaustive)],  # takes two minutes
-)
+@pytest.mark.parametrize("differentiate", [False, True])  # True takes two minutes
 def test_marks_leave_nothing_behind_in_training(
     x: Variable, p: models.Parameters, differentiate: bool
 ):
@@ -99,11 +96,7 @@ def test_marks_leave_nothing_behind_in_training(
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize(
-    "kind",
-    [growth.abreast, *(pytest.param(k, marks=pytest.mark.exhaustive) for k in [*SIZES][1:])],
-    ids=lambda kind: kind.__name__,
-)
+@pytest.mark.parametrize("kind", SIZES, ids=lambda kind: kind.__name__)
 def test_work_of_building_grows_linearly(kind: Callable[[int], tuple[Variable, Variable]]):
     nodes, calls = [], []
     for n in (1, *SIZES[kind]):  # the first time, more is done

@@ -21,8 +21,7 @@ needs_compiler = pytest.mark.skipif(not config.cxx, reason="there is no C++ comp
 
 def settings() -> tuple[object, ...]:
     link_mode = getattr(Scan, "link_mode", None)
-    flags = config.gcc__cxxflags, config.blas__ldflags
-    return *flags, config.linker, str(config.mode), link_mode
+    return config.gcc__cxxflags, config.linker, str(config.mode), link_mode
 
 
 @pytest.fixture(autouse=True)

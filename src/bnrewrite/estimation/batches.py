@@ -95,8 +95,8 @@ def _misfit(array: NDArray[Any], needed: Any) -> str:
     if any(n not in (None, m) for n, m in zip(needed.shape, array.shape, strict=True)):
         return f"has shape {array.shape}, and needs {tuple(needed.shape)}"
     return (
-        f"has dtype {array.dtype}, and {needed.dtype} can't hold all numbers of that: convert it "
-        f"by `.astype({needed.dtype!r})`, if that keeps its values"
+        f"has dtype {array.dtype}, and {needed.dtype} can't hold every number of that kind: "
+        f"convert it by `.astype({needed.dtype!r})`, if that keeps its values"
     )
 
 

@@ -57,8 +57,7 @@ class Estimates:
         return Estimator(self._inputs, self._exported, mode=self._mode)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Compiled functions stay behind: a copy of them would have parameters and statistics of
-        # its own, and not those of the copy of the graph.
+        # Compiled functions stay behind: copies of them would not have the parameters of this copy.
         kinds = {name: getattr(type(self), name, None) for name in vars(self)}
         return {k: v for k, v in vars(self).items() if not isinstance(kinds[k], cached_property)}
 

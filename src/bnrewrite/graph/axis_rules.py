@@ -156,13 +156,8 @@ def _shaped(output: Variable, lengths: list[Number]) -> Links:
 
 def _inferred(node: Apply) -> Links:
     """What the op says of the shapes that it computes, from the lengths of its inputs."""
-    shapes = lengths_of_inputs(node)
-    given = {
-        n: Dependency(v, axis)
-        for v, lengths in zip(node.inputs, shapes, strict=True)
-        for axis, n in enumerate(lengths)
-        if not isinstance(n, Constant)
-    }
+    shapes, places = lengths_of_inputs(node)
+    given = {n: Dependency(*place) for n, place in places.items()}
     try:
         inferred = infer_shape(node, shapes)
     except Exception:  # whatever an op raises that can't say

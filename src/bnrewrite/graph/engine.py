@@ -54,12 +54,20 @@ def computes_lazily(mode: Any) -> bool:
     return type(get_mode(mode).linker).__name__ != "JAXLinker"
 
 
-def lengths_of_inputs(node: Apply) -> list[tuple[Variable, ...]]:
+def lengths_of_inputs(
+    node: Apply,
+) -> tuple[list[tuple[Variable, ...]], dict[Variable, tuple[Variable, int]]]:
     """Numbers in the place of the lengths of what `node` is computed from, for `infer_shape`.
 
-    An axis that is known to have length 1 may be broadcast, and any other may not: so the engine
-    asks for a constant there.
+    And the input and axis that each stands for. An axis that is known to have length 1 may be
+    broadcast, and any other may not: so the engine asks for a constant there, which stands for
+    none.
     """
-    shapes = [getattr(v.type, "shape", ()) for v in node.inputs]
     one = tensor.constant(1, dtype="int64")
-    return [tuple(one if n == 1 else tensor.lscalar() for n in shape) for shape in shapes]
+    shapes: list[tuple[Variable, ...]] = []
+    places: dict[Variable, tuple[Variable, int]] = {}
+    for variable in node.inputs:
+        known = getattr(variable.type, "shape", ())
+        shapes.append(tuple(one if n == 1 else tensor.lscalar() for n in known))
+        places |= {n: (variable, axis) for axis, n in enumerate(shapes[-1]) if n is not one}
+    return shapes, places

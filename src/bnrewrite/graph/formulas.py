@@ -72,17 +72,12 @@ def inferred(place: AxisAt) -> AxisAt | Formula | None:
     """What the op that computes a variable says of its length; None if nothing."""
     inside, variable, axis = place
     node = variable.owner
-    shapes = lengths_of_inputs(node)
+    shapes, places = lengths_of_inputs(node)
     try:
         length = at.as_tensor_variable(infer_shape(node, shapes)[variable.index][axis])
     except Exception:  # whatever an op raises that can't say
         return None
-    given = {
-        n: AxisAt(inside, v, i)
-        for v, ns in zip(node.inputs, shapes, strict=True)
-        for i, n in enumerate(ns)
-        if not isinstance(n, Constant)
-    }
+    given = {n: AxisAt(inside, *place) for n, place in places.items()}
     return given[length] if length in given else Formula(inside, length, given)
 
 

@@ -149,17 +149,12 @@ def _kept_axes(op: Subtensor, indexed: Variable) -> list[int]:
 def _inferred_length(variable: Variable, axis: int) -> list[Dependency]:
     """What the op says of the shape that it computes, from the lengths of its inputs."""
     node = variable.owner
-    shapes = lengths_of_inputs(node)
+    shapes, places = lengths_of_inputs(node)
     try:
         length = at.as_tensor_variable(infer_shape(node, shapes)[variable.index][axis])
     except Exception:  # whatever an op raises that can't say
         return [Dependency(v) for v in node.inputs]
-    given = {
-        n: Dependency(v, i)
-        for v, ns in zip(node.inputs, shapes, strict=True)
-        for i, n in enumerate(ns)
-        if not isinstance(n, Constant)
-    }
+    given = {n: Dependency(*place) for n, place in places.items()}
     found, todo = [], [Dependency(length)]
     while todo:
         dependency = todo.pop()

@@ -126,13 +126,10 @@ def _replace(
 ) -> list[Variable]:
     """Rebuild `outputs` of the graph of `scope`, with `values` of the depth of this graph."""
     given = {v: v.type.filter_variable(values[s]) for v, s in scope.statistics.items()}
-    memo.update({old: new for old, new in given.items() if new is not old})
+    # What is given in its own place too: its mark may have another statistic, and be rebuilt.
+    memo.update(given)
 
     def rebuild_node(node: Apply, inputs: list[Variable]) -> Memo:
-        # One mark can have a statistic that is given beside one that is not.
-        return {old: new for old, new in rebuilt(node, inputs).items() if old not in given}
-
-    def rebuilt(node: Apply, inputs: list[Variable]) -> Memo:
         if node not in scope.scopes:
             return clone_node(node, inputs)
         inside = scope.scopes[node]

@@ -8,10 +8,9 @@ parts and merging gives what adding all at once does, up to rounding.
 Arrays that were handed over or kept are never written to: sums are new arrays. So a shallow copy
 is all it takes to go back to what was there before (`Tallies.add`).
 
-Sums are in float64, where each pass over them takes longer than one over data in float32. So what
-counts everywhere waits, as differences from the shift, and several are added at once.
-
-Those that wait together are added in their own dtype, before all others.
+Sums are in float64, and to pass over them takes longer than to pass over data in float32. So what
+counts everywhere waits, as differences from the shift, and several are first added in their own
+dtype. To read the sums settles nothing: whether somebody did changes no bit.
 """
 
 from __future__ import annotations
@@ -75,11 +74,12 @@ class Moments:
         mean = mean.astype(np.float64, copy=False)  # NumPy is slow to add one dtype to another
         delta = mean - self._shift[steps]
         weighted = delta * weight
-        first = plus(self._first, weighted, reached)
+        first, second = self._settled()
+        first = plus(first, weighted, reached)
         weighted *= delta
         if deviations is not None:
             weighted += deviations
-        self._sums = first, plus(self._second, weighted, reached), ()
+        self._sums = first, plus(second, weighted, reached), ()
 
     def _wait(self, delta: Array) -> None:
         first, second, waiting = self._sums
@@ -88,7 +88,7 @@ class Moments:
             self._sums = *self._settled(), ()
 
     def _settled(self) -> tuple[Array, Array]:
-        """The sums with what waits, which goes on waiting: that somebody looks changes no bit."""
+        """The sums of differences and of their squares, with what waits."""
         first, second, waiting = self._sums
         if not waiting:
             return first, second
@@ -99,25 +99,13 @@ class Moments:
     def _first(self) -> Array:
         return self._settled()[0]
 
-    @property
-    def _second(self) -> Array:
-        return self._settled()[1]
-
-    def __copy__(self) -> Moments:
-        """The same moments, with what waits."""
-        copied = object.__new__(type(self))
-        vars(copied).update(vars(self))
-        return copied
-
     def grow(self, values: Array) -> tuple[int, ...]:
         """Make room for as many steps as `values` has; return how many there are on each axis."""
         lengths = common_lengths(self._shift, values, self.n_time_axes)
         if lengths != self._shift.shape[: self.n_time_axes]:
             first, second, waiting = self._sums
-            self.weight, self._shift = (
-                pad_zero(self.weight, lengths),
-                pad_zero(self._shift, lengths),
-            )
+            self.weight = pad_zero(self.weight, lengths)
+            self._shift = pad_zero(self._shift, lengths)
             self._single = _in_single(self._shift)
             self._sums = pad_zero(first, lengths), pad_zero(second, lengths), waiting
         return lengths
@@ -155,8 +143,8 @@ class Moments:
     @property
     def deviations(self) -> Array:
         """The weighted sum of squared deviations from the mean."""
-        between = self._first * self._per_weight(self._first)
-        return np.asarray(np.maximum(self._second - between, 0))
+        first, second = self._settled()
+        return np.asarray(np.maximum(second - first * self._per_weight(first), 0))
 
     @property
     def variance(self) -> Array:
