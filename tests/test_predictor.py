@@ -305,7 +305,7 @@ def test_threads_take_turns() -> None:
         thread.join()
     for computed in found.values():
         for outputs, batch in zip(computed, batches, strict=True):
-            assert_allclose(outputs, truth(population, **batch), rtol=1e-12)
+            assert_allclose(outputs, truth(population, **batch), rtol=1e-12, atol=1e-15)
 
 
 def test_options_of_the_engines_function_are_passed_on() -> None:

@@ -60,6 +60,7 @@ def dask() -> Iterator[Executor]:
 def strict_dask() -> Iterator[Executor]:
     """Gives a task up when one worker has died of it."""
     import dask
+    import distributed  # noqa: F401  (or else `set` takes its defaults away with its own value)
 
     with dask.config.set({"distributed.scheduler.allowed-failures": 0}), cluster() as executor:
         yield executor
