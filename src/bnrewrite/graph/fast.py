@@ -9,7 +9,7 @@ PyTensor compiles to C for this, and not by Numba, if nobody said how to compile
 compiler. Then it runs the nodes of a step of a loop one after the other in Python, though it has
 the same in C, which takes a tenth of the time; here it is made to use that. Aesara compiles each
 kind of operation on constants, to run it once: two fifths of what a small model compiles. Here
-constants are computed in Python.
+constants are computed in Python. And g++ reads the headers of modules once, by `headers`.
 
 The engine's configuration is changed while something is compiled, and is as before afterwards,
 whatever happens. It belongs to the process, so threads wait for each other here. Sharp edge: one
@@ -26,6 +26,7 @@ from threading import RLock
 from typing import Any
 
 from bnrewrite.graph.engine import C_LINKER, GCC_compiler, config, shortcuts
+from bnrewrite.graph.headers import headers_read_once
 
 _FLAGS = (
     "-D__FAST_MATH__",
@@ -60,8 +61,10 @@ def fast_compilation() -> Iterator[None]:
     array([0.])
     """
     with _lock:
-        changes = _changes()
-        with config.change_flags(**changes), shortcuts() if changes else nullcontext():
+        if not config.cxx:
+            yield
+            return
+        with config.change_flags(**_changes()), shortcuts(), headers_read_once():
             yield
 
 
@@ -71,9 +74,7 @@ def compilation(fast: bool) -> AbstractContextManager[None]:
 
 
 def _changes() -> dict[str, Any]:
-    """What to change of the configuration as it is."""
-    if not config.cxx:
-        return {}
+    """What to change of the configuration as it is, if there is a compiler."""
     own = config.gcc__cxxflags.split()
     changes = {"gcc__cxxflags": " ".join([*own, *(f for f in _taken(config.cxx) if f not in own)])}
     if C_LINKER and (config.mode, config.linker) == ("Mode", "auto"):

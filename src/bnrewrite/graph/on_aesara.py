@@ -43,6 +43,7 @@ from aesara.graph.utils import Scratchpad as Scratchpad
 from aesara.ifelse import IfElse as IfElse
 from aesara.ifelse import ifelse as ifelse
 from aesara.link.c.cmodule import GCC_compiler as GCC_compiler
+from aesara.link.c.cmodule import std_include_dirs as std_include_dirs
 from aesara.link.c.op import COp as _COp
 from aesara.raise_op import CheckAndRaise as CheckAndRaise
 from aesara.scan.op import Scan as Scan

@@ -43,6 +43,7 @@ from pytensor.graph.traversal import graph_inputs as graph_inputs
 from pytensor.graph.utils import Scratchpad as Scratchpad
 from pytensor.link.basic import JITLinker
 from pytensor.link.c.cmodule import GCC_compiler as GCC_compiler
+from pytensor.link.c.cmodule import std_include_dirs as std_include_dirs
 from pytensor.link.c.op import COp as _COp
 from pytensor.raise_op import CheckAndRaise as CheckAndRaise
 from pytensor.scan.op import Scan as Scan
