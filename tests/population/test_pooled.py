@@ -1,6 +1,8 @@
 """A pooling is a way to read sums: any of them, after an estimate with any other."""
 
 import json
+import pickle
+from copy import copy, deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 from bnrewrite import InferenceGraph, Population, mark_moments, mark_statistic
 from bnrewrite.population.tallies import POOLINGS, Tallies
@@ -44,6 +46,26 @@ def estimates(request: pytest.FixtureRequest) -> tuple[InferenceGraph, list[Any]
     graph = looped(depth)
     populations = [graph.estimate(batches, pooling=p, min_count=min_count) for p in POOLINGS]
     return graph, batches, populations
+
+
+def arrays_of(population: Population) -> list[Any]:
+    """Values, and all that is told about them."""
+    names = ("coverage", "count", "fewest", "spread", "standard_error")
+    told = [population, *(getattr(population, name) for name in names)]
+    return [array for arrays in told for array in arrays.values()]
+
+
+@pytest.mark.parametrize("duplicate", [copy, deepcopy, lambda p: pickle.loads(pickle.dumps(p))])
+def test_nothing_that_a_population_gives_can_be_written_to(estimates: Any, duplicate: Any) -> None:
+    for population in estimates[2]:
+        arrays = arrays_of(population)
+        for array in arrays:
+            with pytest.raises(ValueError, match="read-only"):
+                array[...] = 99
+        duplicates = arrays_of(duplicate(population))
+        assert not any(array.flags.writeable for array in duplicates)
+        for array, duplicated in zip(arrays, duplicates, strict=True):
+            assert_array_equal(duplicated, array)
 
 
 @pytest.mark.parametrize("first", range(3))

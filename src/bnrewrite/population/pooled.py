@@ -1,7 +1,7 @@
 """Pooled: sums read under a pooling, as values by name, and how sure they are.
 
 Values are computed at once, so sums that can't be read under a pooling are refused when this is
-made. All else is computed when it is first asked for. Nothing here changes the sums, and values
+made. All else is computed when it is first asked for. Nothing here changes the sums, and arrays
 can't be written to.
 
 Sharp edge: `count` and `fewest` have no entry for a statistic whose elements are not known.
@@ -51,9 +51,11 @@ class PooledValues(Mapping[str, NDArray[Any]]):
         self._tallies = tallies
         self.pooling, self.min_coverage = pooling, checked_min_coverage(min_coverage)
         self.min_count = tallies.min_count if min_count is None else checked_min_count(min_count)
-        self._values = values_of(tallies, pooling, self.min_coverage, self.min_count)
-        for value in self._values.values():
-            value.flags.writeable = False
+        self._values = _read_only(values_of(tallies, pooling, self.min_coverage, self.min_count))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Read anew, as arrays that are pickled or copied could be written to.
+        return type(self), (self._tallies, self.pooling, self.min_coverage, self.min_count)
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         if name not in self._values:
@@ -81,27 +83,27 @@ class PooledValues(Mapping[str, NDArray[Any]]):
     @cached_property
     def coverage(self) -> Mapping[str, NDArray[np.int64]]:  # noqa: D102
         batches = {name: self._tallies.by_name[name].batches(self.pooling) for name in self}
-        return {name: n.max(axis=-1).astype(np.int64) for name, n in batches.items()}
+        return _read_only({name: n.max(axis=-1).astype(np.int64) for name, n in batches.items()})
 
     @cached_property
     def count(self) -> Mapping[str, NDArray[np.int64]]:  # noqa: D102
         counts = {name: self._tallies.by_name[name].n_elements() for name in self}
-        return {name: count for name, count in counts.items() if count is not None}
+        return _read_only({name: count for name, count in counts.items() if count is not None})
 
     @cached_property
     def fewest(self) -> Mapping[str, Array]:  # noqa: D102
         counts = {name: self._tallies.by_name[name].counts for name in self}
-        return {name: c.least for name, c in counts.items() if c is not None}
+        return _read_only({name: c.least for name, c in counts.items() if c is not None})
 
     @cached_property
     def spread(self) -> Mapping[str, Array]:  # noqa: D102
-        return {name: self._tallies.by_name[name].moments.spread() for name in self}
+        return _read_only({name: self._tallies.by_name[name].moments.spread() for name in self})
 
     @cached_property
     def standard_error(self) -> Mapping[str, Array]:  # noqa: D102
         weights = {name: self._tallies.by_name[name].moments.weight for name in self}
         with np.errstate(divide="ignore", invalid="ignore"):
-            return {name: np.asarray(s / np.sqrt(weights[name])) for name, s in self.spread.items()}
+            return _read_only({n: s / np.sqrt(weights[n]) for n, s in self.spread.items()})
 
     def averaged_over_time(self) -> dict[str, NDArray[Any]]:
         """Each statistic averaged over its steps, weighted by coverage, as one step.
@@ -118,3 +120,11 @@ class PooledValues(Mapping[str, NDArray[Any]]):
             mean = (value * weights).sum(axis=steps, keepdims=True) / weights.sum()
             averaged[name] = mean.astype(value.dtype)
         return averaged
+
+
+def _read_only(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Views of arrays that can't be written to, as some are those of the sums."""
+    views = {name: np.asarray(array).view() for name, array in arrays.items()}
+    for view in views.values():
+        view.flags.writeable = False
+    return views
