@@ -230,9 +230,12 @@ def test_population_that_is_not_finite_is_refused(graph: InferenceGraph, value: 
         graph.assign({"loop/mean": value})
 
 
-@pytest.mark.parametrize("shape", [(0, 2), (2,)])
-def test_population_without_steps_is_refused(graph: InferenceGraph, shape: Any) -> None:
-    with pytest.raises(ValueError, match=r"(?s)nothing was assigned.*wrong shape: loop/mean"):
+@pytest.mark.parametrize(("shape", "wanted"), [((0, 2), ", and at least one step$"), ((2,), "$")])
+def test_population_without_steps_is_refused(
+    graph: InferenceGraph, shape: Any, wanted: str
+) -> None:
+    message = r"(?s)nothing was assigned.*wrong shape: loop/mean is \(.*\), expected \('\?', .*\)"
+    with pytest.raises(ValueError, match=message + wanted):
         graph.assign({"loop/mean": np.zeros(shape)})
 
 

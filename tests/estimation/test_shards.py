@@ -89,7 +89,7 @@ def test_failed_shard_is_named_and_the_others_are_kept(
 
 
 def test_shards_that_all_fail_say_so(graph: InferenceGraph, pool: Executor) -> None:
-    with pytest.raises(ShardError, match=r"2 shards failed\. No shard is left") as caught:
+    with pytest.raises(ShardError, match=r"2 shards failed\. No other was done") as caught:
         graph.estimate_shards([broken, broken], pool)
     assert caught.value.population is None
 

@@ -109,7 +109,8 @@ def _fitted(statistic: Statistic, value: Any, is_variance: bool) -> NDArray[Any]
     )
     if not fits or 0 in array.shape[: statistic.depth]:
         wanted = tuple("?" if n is None else n for n in expected)
-        raise _MisfitError(f"wrong shape: {name} is {array.shape}, expected {wanted}")
+        no_step = ", and at least one step" if fits else ""
+        raise _MisfitError(f"wrong shape: {name} is {array.shape}, expected {wanted}{no_step}")
     if not np.isfinite(array).all():
         raise _MisfitError(f"not finite numbers: {name}")
     with np.errstate(over="ignore"):

@@ -59,9 +59,11 @@ class ShardError(EstimateError, RuntimeError):
 def _description(
     failed: Mapping[int, Exception], population: Population | None, n_again: int
 ) -> str:
-    rest = "No shard is left"
+    rest = "No other was done."
     if population is not None:
-        rest = f"The {population.n_batches} batches of the others are in `population`"
+        rest = (
+            f"The {population.n_batches} batches of the others are in `population` of this error."
+        )
     lines = [f"shard {i}: {type(e).__name__}: {e}" for i, e in failed.items()]
     if len(lines) > N_LISTED:
         lines[N_LISTED:] = [f"and {len(lines) - N_LISTED} more, see `failed`"]
@@ -70,7 +72,7 @@ def _description(
             f"{n_again - len(failed)} more were not begun: the executor can't be used any more. "
             "Run `again` of this error on another, with `resume=error.population`."
         )
-    return "\n  ".join([f"{len(failed)} shards failed. {rest} of this error.", *lines])
+    return "\n  ".join([f"{len(failed)} shards failed. {rest}", *lines])
 
 
 def estimate_shards(
