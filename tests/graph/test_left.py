@@ -50,6 +50,20 @@ def test_what_was_marked_may_not_be_read_without_its_mark(x: Variable) -> None:
         graph.compile(outputs=graph.outputs - raw)
 
 
+def test_what_the_training_graph_reads_without_the_mark_is_kept(x: Variable) -> None:
+    raw = x.mean(axis=0)
+    y = x - mark_statistic(raw, "mean")
+    graph = InferenceGraph([x], [y, raw, y * raw])
+    (mean,) = graph.estimate([(VALUES,)]).values()
+    other = VALUES[:2] + 1
+    expected = [other - mean, other.mean(axis=0), (other - mean) * other.mean(axis=0)]
+    for found, wanted in zip(graph.compile()(other), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-15)
+    graph.verify()
+    with pytest.raises(ValueError, match=r"batch statistics in their graph: \['mean'\]"):
+        graph.compile(outputs=[raw, y])
+
+
 def test_default_updates_of_other_outputs_are_refused(x: Variable) -> None:
     state, other = engine.shared(np.zeros(3), "state"), at.dmatrix("other")
     state.default_update = mark_statistic(other.mean(axis=0), "mean of others")

@@ -43,11 +43,10 @@ def statistics_left(
     """The batch statistics in the graph of `outputs`, but for those `left_on_purpose`.
 
     Those of `scope` are left whatever they are called, and so is what was marked as one of them,
-    unless another statistic is computed from it.
+    unless another statistic is computed from it, or the training graph reads it without the mark.
     """
     known = {s.variable: s.name for s in scope.all_statistics()}
-    marked = {v for v in ancestors(outputs) if is_marked(v)}
-    without_mark = set(ancestors(outputs, blockers=marked))
+    without_mark = _without_marks(outputs) - _without_marks(scope.outputs)
     for statistic in scope.all_statistics():
         known |= {v: statistic.name for v in _marked(statistic) if v in without_mark}
     allowed = Counter(label_of(s.variable) for s in left_on_purpose)
@@ -61,6 +60,12 @@ def statistics_left(
         else:
             left.append("/".join([*map(name_of, path), label]))
     return sorted(set(left))
+
+
+def _without_marks(outputs: Sequence[Variable]) -> set[Variable]:
+    """What `outputs` are computed from other than by way of a mark."""
+    marked = {v for v in ancestors(outputs) if is_marked(v)}
+    return set(ancestors(outputs, blockers=marked))
 
 
 def _marked(statistic: Statistic) -> list[Variable]:
