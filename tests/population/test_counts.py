@@ -401,6 +401,24 @@ def test_state_that_a_loop_begins_in_is_no_reason_to_warn() -> None:
         assert population["loop/bn.variance"][0].tolist() == [0, 0]
 
 
+def test_state_that_loops_begin_in_is_none_further_outside_either() -> None:
+    x, memory = at.dtensor3("x"), at.dtensor3("memory")
+
+    def read(memory_t: Any, h: Any, state: Any) -> Any:
+        return h + at.tanh(batch_normalize(state, 1.0, 0.5, label="bn")) * memory_t
+
+    def step(x_t: Any, state: Any) -> Any:
+        h = engine.scan(read, [memory], at.zeros_like(state), [state], name="read")
+        return at.tanh(h[-1] + x_t)
+
+    h = engine.scan(step, [x], at.zeros_like(x[0]), name="loop")
+    values = np.random.default_rng(0).normal(size=(2, 4, 5, 2))
+    population = InferenceGraph([x, memory], h).estimate([tuple(values), tuple(values + 1)])
+    (variance,) = (population[name] for name in population if name.endswith("variance"))
+    assert (variance[0] == 0).all()
+    assert (variance[1:] > 0).all()
+
+
 def test_first_step_that_differs_between_batches_but_not_within_is_named() -> None:
     x = at.dtensor3("x")
     y = engine.scan(lambda x_t: batch_normalize(x_t, 1.0, 0.0, label="bn"), [x], name="loop")

@@ -2,8 +2,8 @@
 
 With fewer than two elements a batch has a variance of 0, whatever the data. What it normalizes is
 scaled by ``1 / sqrt(epsilon)``, about 300 times. A variance that is 0 for all units of a step, with
-enough elements or an unknown number of them, is as bad, with one exception: the first step of a
-loop, where all examples are in the same state, so that there is nothing to scale.
+enough elements or an unknown number of them, is as bad, with one exception: the first step of any
+of its loops, where all examples are in the same state, so that there is nothing to scale.
 
 Steps that hold another one are not looked at: they do not rest on what they have themselves.
 """
@@ -65,10 +65,9 @@ def _is_zero(variance: NDArray[Any], mean: Tally) -> Mask:
     """At which steps a variance is 0 for all units, other than in the state that loops begin in."""
     steps = variance.shape[: mean.moments.n_time_axes]
     zero = (variance == 0).reshape(*steps, -1).all(axis=-1)
-    if steps:
-        differs = (mean.moments.spread().reshape(*steps, -1) > 0).any(axis=-1)
-        zero[..., 0] &= differs[..., 0]
-    return np.asarray(zero)
+    differs = (mean.moments.spread().reshape(*steps, -1) > 0).any(axis=-1)
+    begins = (np.indices(steps) == 0).any(axis=0)
+    return np.asarray(zero & (differs | ~begins))
 
 
 def _lines(what: str, at: Mask) -> Iterator[str]:
