@@ -301,6 +301,18 @@ def test_there_is_no_gap_on_the_only_batch_of_the_estimate() -> None:
     assert float(y.split()[5]) < 1e-12
 
 
+def test_gap_of_complex_outputs_is_that_of_their_distance() -> None:
+    x = at.dmatrix("x")
+    y = x - mark_statistic(x.mean(axis=0), "mean")
+    graph = InferenceGraph([x], [y * at.constant(3 + 4j), y])
+    graph.estimate([(np.zeros((2, 1)),)])
+    values = np.array([[1.0], [3.0]])
+    rotated, plain = graph.gap((values,)).outputs
+    np.testing.assert_allclose(rotated.rms, 5 * plain.rms)
+    np.testing.assert_allclose([plain.rms, plain.rms_difference, plain.greatest], [1, 2, 2])
+    np.testing.assert_allclose([rotated.rms_difference, rotated.greatest], [10, 10])
+
+
 # ---- what can't be checked is said
 
 

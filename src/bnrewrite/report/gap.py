@@ -92,7 +92,8 @@ def gap_of(comparison: Comparison, values: Sequence[Any]) -> Gap:
 
 
 def _gap(label: str, batch: NDArray[Any], population: NDArray[Any]) -> OutputGap:
-    difference = np.subtract(batch, population, dtype=np.float64)
+    precise = np.result_type(np.float64, batch)
+    difference = np.subtract(batch, population, dtype=precise)
     return OutputGap(
         label,
         batch.shape,
@@ -112,4 +113,5 @@ def compute(function: Callable[..., Any], values: Sequence[Any], what: str) -> A
 
 def root_mean_square(values: NDArray[Any]) -> float:
     """The root of the mean square; 0 for no values."""
-    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))) if values.size else 0.0
+    squares = np.square(np.abs(values), dtype=np.float64)
+    return float(np.sqrt(squares.mean())) if values.size else 0.0
