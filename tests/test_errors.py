@@ -98,6 +98,20 @@ def test_integer_statistic_is_refused() -> None:
         mark_statistic(1.0)
 
 
+@pytest.mark.skipif(engine.AESARA, reason="Aesara has no xtensors")
+@pytest.mark.filterwarnings("ignore:xtensor module is experimental")
+def test_statistic_that_is_no_tensor_is_refused() -> None:
+    from pytensor.xtensor.type import as_xtensor
+
+    x = at.dmatrix("x")
+    mean = as_xtensor(x, dims=("batch", "unit")).mean("batch")
+    with pytest.raises(TypeError, match=r"floating-point tensor variable, .* of type XTensorType"):
+        mark_statistic(mean)
+    mean.tag.bn_statistic = True
+    with pytest.raises(TypeError, match=r"the statistic .* is of type XTensorType"):
+        InferenceGraph([x], x - mean.values)
+
+
 def test_integer_marked_by_hand_is_placed() -> None:
     def step(x_t: Variable) -> Variable:
         total = x_t.sum(axis=0)

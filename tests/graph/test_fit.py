@@ -117,6 +117,26 @@ def test_check_is_made_in_every_mode(depth: int, mode: str) -> None:
             predict(draw(depth, *shape))
 
 
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("static", [3, None])
+@pytest.mark.parametrize("n", [1, 5])
+def test_values_of_ones_own_have_the_units_of_the_statistic(
+    depth: int, static: int | None, n: int
+) -> None:
+    x = at.TensorType("float64", (*[None] * (depth + 1), static))("x")
+    y = in_loops(depth, lambda v: v - mark_statistic(v.mean(axis=0), "mean"), x)
+    (statistic,) = export_statistics(y)
+    wrong = np.zeros((*[1] * depth, n))
+    value = tensor(depth, 1, "value")
+    compute = engine.function([x, value], replace_statistics(y, {statistic: value}))
+    with pytest.raises(ValueError, match=rf"mean' has shape \({n},\), and this batch needs \(3,\)"):
+        compute(draw(depth, 4, 3), wrong)
+    compute(draw(depth, 4, 3), wrong[..., :1].repeat(3, axis=-1))
+    if static and not (engine.AESARA and depth):  # whose loops do not know the length inside
+        with pytest.raises(TypeError, match=rf"mean' must have shape \(3,\) .* has \({n},\)"):
+            replace_statistics(y, {statistic: at.constant(wrong)})
+
+
 # ---- which lengths are known
 
 LENGTHS_OF: dict[str, Callable[[Variable], Variable]] = {

@@ -43,10 +43,12 @@ def with_checks(
     lengths, checked = Lengths(readable), dict[Variable, Variable]()
     for inside, statistic in _places(scope, Inside()):
         variable, value = statistic.variable, values[statistic]
+        own = value.type.shape[statistic.depth :]
         wanted = {
             axis: length
-            for axis, known in enumerate(variable.type.shape)
-            if known is None and (length := lengths.of(AxisAt(inside, variable, axis))) is not None
+            for axis, (known, given) in enumerate(zip(variable.type.shape, own, strict=True))
+            if (known is None or given is None)
+            and (length := lengths.of(AxisAt(inside, variable, axis))) is not None
         }
         if wanted:
             check = CheckFit(statistic.depth, tuple(wanted))

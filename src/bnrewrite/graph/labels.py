@@ -7,7 +7,7 @@ its label from the names of its inputs, also from those that they have outside o
 from __future__ import annotations
 
 from bnrewrite.graph.boundaries import boundary_of
-from bnrewrite.graph.engine import DimShuffle, Subtensor, Variable
+from bnrewrite.graph.engine import DimShuffle, Subtensor, TensorType, Variable
 from bnrewrite.graph.marks import label_of
 from bnrewrite.graph.native import BATCH_NORM, is_batch_norm
 from bnrewrite.graph.statistics import Path, name_of
@@ -24,7 +24,7 @@ def checked_label(variable: Variable, path: Path) -> str:
             f"the mark on {where!r} is on an input of the body of a loop, which all loops share. "
             "Mark the variable where it is computed, or a copy of it (`mark_statistic(x.copy())`)."
         )
-    if not str(getattr(variable.type, "dtype", "")).startswith("float"):
+    if not isinstance(variable.type, TensorType) or not variable.type.dtype.startswith("float"):
         raise TypeError(
             f"the statistic {where!r} is of type {variable.type}; only floating-point tensors can "
             "be averaged. Mark a variable cast to floating point."

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bnrewrite.cautions import shown
-from bnrewrite.graph.engine import Variable
+from bnrewrite.graph.engine import TensorType, Variable
 from bnrewrite.graph.engine import tensor as at
 from bnrewrite.graph.marks import Mark, label_of
 from bnrewrite.graph.nearby import remember
@@ -128,11 +128,13 @@ def _as_count(count: Any, ndim: int) -> Variable:
 
 
 def _check_statistic(value: Any) -> None:
-    dtype = str(getattr(getattr(value, "type", None), "dtype", type(value).__name__))
-    if not isinstance(value, Variable) or not dtype.startswith("float"):
+    kind = getattr(value, "type", None)
+    dtype = str(getattr(kind, "dtype", type(value).__name__))
+    if not isinstance(kind, TensorType) or not dtype.startswith("float"):
         text = " ".join(str(value).split())[:60]
+        what = dtype if kind is None or isinstance(kind, TensorType) else f"of type {kind}"
         raise TypeError(
-            f"a batch statistic is a floating-point tensor variable, and {text} is {dtype}."
+            f"a batch statistic is a floating-point tensor variable, and {text} is {what}."
         )
 
 

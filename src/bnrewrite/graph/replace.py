@@ -62,8 +62,8 @@ def replace_statistics(
         If a statistic has no value, or a value no statistic; or if the outputs read a shared
         variable whose default update is computed from batch statistics.
     TypeError
-        If an output or a value is no variable, or a value has another number of axes or another
-        dtype than its statistic.
+        If an output or a value is no variable, or a value has another number of axes, another
+        shape or another dtype than its statistic.
 
     Examples
     --------
@@ -118,6 +118,12 @@ def _check_values(scope: Scope, values: Mapping[Statistic, Variable]) -> None:
             raise TypeError(
                 f"the value of {statistic.name!r} must have {ndim} axes ({statistic.depth} of time)"
                 f" and dtype {statistic.variable.dtype}, and is of type {value.type}."
+            )
+        wanted, given = statistic.variable.type.shape, value.type.shape[statistic.depth :]
+        if any(None not in (n, m) and n != m for n, m in zip(wanted, given, strict=True)):
+            raise TypeError(
+                f"the value of {statistic.name!r} must have shape {wanted} after its axes of time, "
+                f"and has {given}."
             )
 
 
