@@ -139,6 +139,18 @@ NORMALIZATION: list[Row] = [
 ]
 
 GRAPHS: list[Row] = [
+    (
+        lambda: graph.compile(givens=[1]),
+        TypeError,
+        r"givens must be a dict .* got \[1\] of type list",
+    ),
+    (lambda: graph.compile(givens={"x": x}), TypeError, "givens must be a dict from variables to"),
+    (lambda: graph.compile(updates={x: x}), TypeError, "updates must be a dict from shared variab"),
+    (
+        lambda: graph.save("a.npz", givens=3),
+        TypeError,
+        "givens must be a dict .* got 3 of type int",
+    ),
     (lambda: InferenceGraph(None, y), TypeError, "inputs must be a list of variables, got None"),
     (lambda: InferenceGraph(x, y), TypeError, r"inputs is a list of variables, got x .* \[x\]"),
     (lambda: InferenceGraph("x", y), TypeError, "inputs must be a list of variables, got 'x'"),

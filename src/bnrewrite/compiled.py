@@ -12,8 +12,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from bnrewrite.cautions import shown
 from bnrewrite.estimation.turns import in_turn
-from bnrewrite.graph.engine import Variable
+from bnrewrite.graph.engine import SharedVariable, Variable
 from bnrewrite.graph.inputs import check_mode
 from bnrewrite.graph.updates import check_updates
 from bnrewrite.predictor import Asked, Outputs, Predictor, compiled, output_list
@@ -60,7 +61,7 @@ class Compiled(Checked):
         Raises
         ------
         TypeError
-            If `outputs` are no variables.
+            If `outputs` are no variables, or `givens` or `updates` no dict of variables.
         ValueError
             If there are batch statistics in their graph, or `mode` is unknown.
 
@@ -124,7 +125,9 @@ class Compiled(Checked):
 
     def _asked(self, outputs: Outputs | None, givens: Any, updates: Any) -> Asked:
         outputs = self.outputs if outputs is None else outputs
-        listed, given, updated = output_list(outputs), dict(givens or ()), dict(updates or ())
+        listed = output_list(outputs)
+        given = _given("givens", givens, Variable, "variables")
+        updated = _given("updates", updates, SharedVariable, "shared variables")
         self._check_compiled([*listed, *_variables(given), *_variables(updated)])
         return Asked([v for v in self._inputs if v not in given], outputs, given, updated)
 
@@ -137,6 +140,17 @@ class Compiled(Checked):
                 "those of the training graph."
             )
         check_updates([*self._batch_outputs, *self._inputs], computed)
+
+
+def _given(what: str, pairs: Any, kind: type[Variable], kinds: str) -> dict[Any, Any]:
+    """`pairs` as a dict, from variables of a `kind`."""
+    try:
+        given = dict(pairs or ())
+    except (TypeError, ValueError):
+        given = {None: None}
+    if not all(isinstance(variable, kind) for variable in given):
+        raise TypeError(f"{what} must be a dict from {kinds} to variables, got {shown(pairs)}.")
+    return given
 
 
 def _variables(values: dict[Any, Any]) -> list[Variable]:
