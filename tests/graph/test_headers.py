@@ -109,11 +109,16 @@ def test_module_with_something_else_in_front_gets_no_header(
     assert not any("-include" in given for given in flags)
 
 
-def test_error_of_a_module_is_that_of_the_engine(compiled: Compile) -> None:
+def test_error_of_a_module_is_that_of_the_engine_and_no_fault_of_the_header(
+    compiled: Compile, flags: list[list[str]]
+) -> None:
     with headers.headers_read_once():
         for i in range(3):
             with pytest.raises(Exception, match="nonsense"):
                 compiled(i, CODE + "nonsense")
+        compiled(0)
+    assert "-include" in flags[-1]
+    assert not headers._failed
 
 
 def test_fast_compilation_reads_headers_once_and_puts_everything_back() -> None:
@@ -132,11 +137,15 @@ def test_fast_compilation_reads_headers_once_and_puts_everything_back() -> None:
 
 
 LEAVING = """
-import sys
+import os, sys
 from pathlib import Path
 from bnrewrite.graph import headers
 command = (f"-I{folder}" for folder in headers.std_include_dirs())
 header = headers._precompiled("#include <Python.h>\\n", headers.config.cxx, *command)
+child = os.fork()
+if not child:
+    sys.exit()
+os.waitpid(child, 0)
 assert Path(header + ".gch").stat().st_size > 1000
 print(header)
 """

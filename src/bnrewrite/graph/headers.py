@@ -12,6 +12,7 @@ three modules save. Where it can't be made or used, modules are compiled as ever
 from __future__ import annotations
 
 import atexit
+import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -44,13 +45,15 @@ def _compile_with_header(module_name: str, src_code: str, **options: Any) -> Any
     """The engine's `compile_str`, without a header if there is an error with it."""
     flags = options.get("preargs") or []
     header = _header_for(src_code, flags, options.get("include_dirs") or [])
-    if header:
-        try:
-            given = options | {"preargs": [*flags, "-include", header]}
-            return _compile(module_name, src_code, **given)
-        except Exception:
-            _failed.add(header)
-    return _compile(module_name, src_code, **options)
+    if header is None:
+        return _compile(module_name, src_code, **options)
+    try:
+        given = options | {"preargs": [*flags, "-include", header]}
+        return _compile(module_name, src_code, **given)
+    except Exception:
+        compiled = _compile(module_name, src_code, **options)
+        _failed.add(header)  # as it is not the module that is to blame
+        return compiled
 
 
 def _header_for(code: str, flags: Sequence[str], folders: Sequence[str]) -> str | None:
@@ -72,7 +75,7 @@ def _precompiled(text: str, *command: str) -> str | None:
     """The path of a header of this text, with what g++ has read of it beside it."""
     try:
         folder = mkdtemp(prefix="bnrewrite-")
-        atexit.register(rmtree, folder, ignore_errors=True)
+        atexit.register(_remove, folder, os.getpid())
         header = Path(folder, "header.h")
         header.write_text(text)
         made = [*command, "-x", "c++-header", str(header), "-o", f"{header}.gch"]
@@ -80,3 +83,9 @@ def _precompiled(text: str, *command: str) -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return str(header)
+
+
+def _remove(folder: str, maker: int) -> None:
+    """Remove what this process has made, and not what it was forked from."""
+    if os.getpid() == maker:
+        rmtree(folder, ignore_errors=True)
