@@ -1,7 +1,9 @@
 """Fast compilation: as right as any, for one compilation at a time, and nothing is left of it."""
 
 from collections.abc import Iterator
+from importlib import import_module
 from threading import Event, Thread
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,9 +21,14 @@ FUNCTIONS = ["tanh", "exp", *(pytest.param(f, marks=pytest.mark.exhaustive) for 
 needs_compiler = pytest.mark.skipif(not config.cxx, reason="there is no C++ compiler")
 
 
+def gemm_optimizer() -> Any:
+    return import_module("pytensor.tensor.rewriting.blas").GemmOptimizer
+
+
 def settings() -> tuple[object, ...]:
     link_mode = getattr(Scan, "link_mode", None)
-    return config.gcc__cxxflags, config.linker, str(config.mode), link_mode
+    join = None if engine.AESARA else gemm_optimizer().apply
+    return config.gcc__cxxflags, config.linker, str(config.mode), link_mode, join
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +67,29 @@ def test_the_steps_of_loops_are_run_in_c() -> None:
     for x_t, found in zip(values, f(values), strict=True):
         state = np.tanh(x_t + state)
         np.testing.assert_allclose(found, state, rtol=1e-14)
+
+
+@needs_compiler
+@pytest.mark.skipif(engine.AESARA, reason="Aesara is as fast with both in one")
+def test_products_and_sums_stay_apart_where_no_blas_is_linked() -> None:
+    x, y, z = at.dmatrices("x", "y", "z")
+
+    def compiled() -> Any:
+        return engine.function([x, y, z], x @ y + z)
+
+    def ops(function: Any) -> set[str]:
+        return {type(node.op).__name__ for node in function.maker.fgraph.apply_nodes}
+
+    with engine.flags(blas__ldflags="", mode="CVM"):
+        assert "Gemm" in ops(compiled())
+        with fast_compilation():
+            apart = compiled()
+    assert ops(apart) == {"Dot22", "Elemwise"}
+    values = np.random.default_rng(0).normal(size=(3, 4, 4))
+    np.testing.assert_allclose(apart(*values), values[0] @ values[1] + values[2], rtol=1e-13)
+    join = gemm_optimizer().apply
+    with engine.flags(blas__ldflags="-lblas"), fast_compilation():
+        assert gemm_optimizer().apply is join
 
 
 @needs_compiler

@@ -7,9 +7,12 @@ asked for, so infinities and NaN are what they are.
 
 PyTensor compiles to C for this, and not by Numba, if nobody said how to compile, and there is a
 compiler. Then it runs the nodes of a step of a loop one after the other in Python, though it has
-the same in C, which takes a tenth of the time; here it is made to use that. Aesara compiles each
-kind of operation on constants, to run it once: two fifths of what a small model compiles. Here
-constants are computed in Python. And g++ reads the headers of modules once, by `headers`.
+the same in C, which takes a tenth of the time; here it is made to use that. And it joins a product
+and a sum to one operation, which is slow where there is no BLAS library; here they stay apart then.
+
+Aesara compiles each kind of operation on constants, to run it once: two fifths of what a small
+model compiles. Here constants are computed in Python. On both engines g++ reads the headers of all
+modules once (`headers`).
 
 The engine's configuration is changed while something is compiled, and is as before afterwards,
 whatever happens. It belongs to the process, so threads wait for each other here. Sharp edge: one
