@@ -43,6 +43,7 @@ def with_checks(
     lengths, checked = Lengths(readable), dict[Variable, Variable]()
     for inside, statistic in _places(scope, Inside()):
         variable, value = statistic.variable, values[statistic]
+        # What the type of either leaves open; two types that contradict were refused before.
         own = value.type.shape[statistic.depth :]
         wanted = {
             axis: length

@@ -42,7 +42,7 @@ def headers_read_once() -> Iterator[None]:
 
 
 def _compile_with_header(module_name: str, src_code: str, **options: Any) -> Any:
-    """The engine's `compile_str`, without a header if there is an error with it."""
+    """The engine's `compile_str`, with a header; and without, if there is an error with it."""
     flags = options.get("preargs") or []
     header = _header_for(src_code, flags, options.get("include_dirs") or [])
     if header is None:
@@ -61,6 +61,7 @@ def _header_for(code: str, flags: Sequence[str], folders: Sequence[str]) -> str 
     beginning, last, _ = code.partition(_LAST)
     if not last or not all(line.startswith("#include") for line in beginning.splitlines()):
         return None
+    # The command of the engine: g++ uses a precompiled header for the options it was made with.
     searched = [f"-I{folder}" for folder in [*folders, *std_include_dirs()] if folder]
     command = beginning + last, config.cxx, "-g", *flags, *searched, "-fvisibility=hidden"
     if command not in _asked:
